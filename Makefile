@@ -1,0 +1,44 @@
+# One command each: chat, demo, test. Every target sets up what it needs in .venv.
+.DEFAULT_GOAL := help
+SHELL  := /bin/sh
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN    := .venv/bin
+JOBS   ?= 4
+LINES  := chatd chatsh harness tests scripts examples benchmarks
+
+help:            ## what can be made
+	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+.venv/run.stamp: pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed; say where it is: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+chat: .venv/run.stamp   ## start a daemon on a free port and chat on it
+	@$(BIN)/python scripts/chat.py
+
+demo: .venv/run.stamp   ## watch real processes replay a conversation
+	@$(BIN)/harness run --show scenarios/dialogue/three_clients.yaml
+
+test: .venv/dev.stamp   ## run every test and every scenario
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+
+lint: .venv/dev.stamp   ## style
+	$(BIN)/ruff check $(LINES)
+	$(BIN)/ruff format --check $(LINES)
+
+types: .venv/dev.stamp  ## types
+	$(BIN)/mypy
+
+check: lint types test  ## everything that CI runs
+
+clean:           ## remove what was made here
+	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help chat demo test lint types check clean

@@ -1,0 +1,1 @@
+"""What the daemon decides: sessions, names, delivery. No socket, no clock, no disk."""

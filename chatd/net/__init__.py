@@ -1,0 +1,1 @@
+"""The one user of sockets and selectors. Standard library only; knows nothing about chat."""

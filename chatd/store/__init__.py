@@ -1,0 +1,1 @@
+"""The log and the state, behind one short promise with several keepers."""

@@ -1,0 +1,1 @@
+"""What travels: messages, their framing, errors and names. Shared by the daemon and its clients."""

@@ -1,0 +1,7 @@
+"""`python -m chatsh`."""
+
+import sys
+
+from chatsh.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Replays whole conversations between real programs, from scenario files."""
