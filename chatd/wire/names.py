@@ -1,0 +1,55 @@
+"""Names of people and groups: which are possible, and which are the same (RFC 8265, RFC 8266).
+
+One name space holds people, groups and the reserved words, so that `x~y` is never ambiguous.
+"""
+
+from __future__ import annotations
+
+from precis_i18n import get_profile
+
+from chatd.wire.errors import ErrorCode, PeerError
+
+MAX_NAME = 32  # characters
+FORBIDDEN = frozenset('|~":*')  # they end a name in the grammar of the shell
+LEADING = frozenset("/#@!?")
+EXIT_WORDS = frozenset({"exit", "quit", "logout", "logoff", "bye"})
+RESERVED = EXIT_WORDS | {"server", "all", "everyone", "who"}
+
+_nickname = get_profile("Nickname").enforce
+
+
+def fold(name: str) -> str:
+    """The form under which names are compared: equal for look-alikes in case and width.
+
+    Raises `PeerError` (104) for what can be no name at all.
+    """
+    try:
+        return str(_nickname(name))
+    except UnicodeError:
+        raise PeerError(ErrorCode.BAD_NAME, why="it holds characters a name may not have") from None
+
+
+def check_name(name: str) -> str:
+    """The folded form of a name that may be taken; raises `PeerError` (104) with the reason."""
+    for wrong, why in (
+        (not name, "it is empty"),
+        (len(name) > MAX_NAME, f"it is longer than {MAX_NAME} characters"),
+        (name != " ".join(name.split(" ")).strip() or "  " in name, "it has spaces too many"),
+        (not FORBIDDEN.isdisjoint(name), 'the characters | ~ " : * are not allowed in it'),
+        (name[:1] in LEADING, f"it may not begin with {name[:1]}"),
+    ):
+        if wrong:
+            raise PeerError(ErrorCode.BAD_NAME, why=why)
+    key = fold(name)
+    if key in RESERVED:
+        raise PeerError(ErrorCode.BAD_NAME, why=f'"{key}" is a reserved word')
+    return key
+
+
+def is_name(text: str) -> bool:
+    """Whether somebody could be called this."""
+    try:
+        check_name(text)
+    except PeerError:
+        return False
+    return True
