@@ -98,15 +98,10 @@ class PeerError(ChatError):
     `details` fill the text of the row and may add the fields `retry_after`, `to`, `limit`.
     """
 
-    def __init__(self, code: ErrorCode, **details: str | float) -> None:
+    def __init__(self, code: ErrorCode, /, **details: str | float) -> None:
         super().__init__(FAULTS[code].text.format(**details))
         self.code = code
         self.details = details
-
-    @property
-    def fatal(self) -> bool:
-        """Whether the connection ends with this error."""
-        return FAULTS[self.code].fatal
 
 
 class StoreError(ChatError):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from chatd.wire.errors import FAULTS, PeerError
+from chatd.wire.errors import PeerError
 
 VERSION = 1
 SERVER = "server"  # the reserved name under which the daemon itself speaks
@@ -41,7 +41,7 @@ class Hello(Message, frozen=True):
     """Open a session; answered by `Welcome` or a fatal `Error`. Without `v` it is a plain one."""
 
     name: Name | None = None
-    v: Annotated[int, Meta(ge=1)] | None = None
+    v: int | None = None
     password: Annotated[str, Meta(max_length=1024)] | None = None
     token: Annotated[str, Meta(max_length=256)] | None = None
     after: Position | None = None
@@ -237,7 +237,7 @@ class Ok(Message, frozen=True):
 class Stats(Message, frozen=True):
     """Figures of the daemon, for operators."""
 
-    re: str
+    re: str | None
     sessions: int
     accounts: int
     seq: int
@@ -257,7 +257,7 @@ class Error(Message, frozen=True):
     limit: int | None = None
 
     @classmethod
-    def of(cls, wrong: PeerError, re: str | None = None) -> Error:
+    def of(cls, wrong: PeerError, re: str | None = None, *, fatal: bool = False) -> Error:
         """The frame that tells a peer of its error."""
         more: dict[str, Any] = {
             field: wrong.details[field]
@@ -265,7 +265,7 @@ class Error(Message, frozen=True):
             if field in wrong.details
         }
         name = wrong.code.name.lower()
-        return cls(int(wrong.code), name, str(wrong), re, FAULTS[wrong.code].fatal, **more)
+        return cls(int(wrong.code), name, str(wrong), re, fatal, **more)
 
 
 ByeReason = Literal["quit", "shutdown", "kicked", "replaced", "idle", "error"]

@@ -7,6 +7,7 @@ direction survives (ECMA-48; Unicode TR36, section 3.5 on bidirectional text).
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI
@@ -26,3 +27,9 @@ def harmless(text: str) -> str:
         return text
     text = _SEQUENCES.sub("", text)
     return _REPLACED.sub("\ufffd", _BREAKS.sub(" ", text).replace("\t", "    "))
+
+
+def timestamp(milliseconds: int) -> str:
+    """A moment since 1970 as RFC 3339 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

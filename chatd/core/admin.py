@@ -1,0 +1,67 @@
+"""What those do who run the server: by `admin` messages, or at its console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chatd.core.effects import Effect, Happened, Send
+from chatd.core.session import Session
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.messages import Admin, Ok, Stats
+
+if TYPE_CHECKING:
+    from chatd.core.hub import Hub
+
+
+def kick(hub: Hub, name: str, by: str) -> list[Effect]:
+    """Remove somebody; raises `PeerError` (301)."""
+    victim = hub.find_online(name)
+    removed = {"name": victim.name, "by": by}
+    return [
+        Happened("kick", removed),
+        *hub.end(victim, "removed", "kicked", f"You were removed by {by}."),
+    ]
+
+
+def announce(hub: Hub, text: str) -> list[Effect]:
+    """Tell everybody who takes notices."""
+    if not text.strip():
+        raise PeerError(ErrorCode.EMPTY_MESSAGE)
+    return hub.notify("announce", "", text=text)
+
+
+def _kick(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
+    if asked.name is None:
+        raise PeerError(ErrorCode.MISSING_FIELD, field="name")
+    done = kick(hub, asked.name, session.name)
+    return done + _ok(session, asked)
+
+
+def _announce(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
+    if asked.text is None:
+        raise PeerError(ErrorCode.MISSING_FIELD, field="text")
+    return announce(hub, asked.text) + _ok(session, asked)
+
+
+def _stats(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
+    uptime = int(hub.now.monotonic - hub.started.monotonic)
+    known = len({account.number for account in hub.accounts.values()})
+    figures = Stats(asked.id, len(hub.online), known, hub.seq, uptime)
+    return [Send([session.conn], figures)]
+
+
+def _shutdown(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
+    return _ok(session, asked) + hub.shut_down(f"asked for by {session.name}", hub.now)
+
+
+def _ok(session: Session, asked: Admin) -> list[Effect]:
+    return [Send([session.conn], Ok(asked.id))] if asked.id is not None else []
+
+
+OPERATIONS: dict[str, Callable[[Hub, Session, Admin], list[Effect]]] = {
+    "kick": _kick,
+    "announce": _announce,
+    "stats": _stats,
+    "shutdown": _shutdown,
+}

@@ -1,0 +1,169 @@
+"""What each message does: one row per message of `FromClient`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from chatd.core import admin
+from chatd.core.delivery import broadcast, direct
+from chatd.core.effects import Account, Effect, Failed, Happened, Hash, Send, Stored
+from chatd.core.login import hello
+from chatd.core.session import Session
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.messages import (
+    Admin,
+    AskSeen,
+    Hello,
+    Message,
+    Newname,
+    Ok,
+    Outgoing,
+    OutgoingBroadcast,
+    Ping,
+    Pong,
+    Presence,
+    Quit,
+    Register,
+    Seen,
+    Text,
+    Users,
+    Who,
+)
+from chatd.wire.names import check_name
+from chatd.wire.text import timestamp
+
+if TYPE_CHECKING:
+    from chatd.core.hub import Hub
+
+
+def who(hub: Hub, session: Session, asked: Who) -> list[Effect]:
+    """The connected names, to the asker alone."""
+    names = [one.name for one in hub.online.values()]
+    detail = [_presence(hub, one) for one in hub.online.values()] if asked.detail else None
+    return [Send([session.conn], Users(names, asked.id, detail))]
+
+
+def _presence(hub: Hub, one: Session) -> Presence:
+    return Presence(one.name, timestamp(one.since), int(hub.now.monotonic - one.heard))
+
+
+def seen(hub: Hub, session: Session, asked: AskSeen) -> list[Effect]:
+    """Whether somebody is here, or when it was last."""
+    account = hub.find(asked.name)
+    if account.key in hub.online:
+        return [Send([session.conn], Seen(account.name, True, asked.id))]
+    when = timestamp(account.last_seen) if account.last_seen else None
+    return [Send([session.conn], Seen(account.name, False, asked.id, when))]
+
+
+def newname(hub: Hub, session: Session, asked: Newname) -> list[Effect]:
+    """Another shown name. A protected account is still logged in to under its first name (C24)."""
+    account = session.account
+    assert account is not None
+    key = check_name(asked.name)
+    holder = hub.accounts.get(key)
+    if holder is not None and holder.number != account.number:
+        raise PeerError(ErrorCode.NAME_TAKEN, name=asked.name)
+    login = account.login if account.password else key
+    renamed = structs.replace(account, name=asked.name, key=key, login=login, assigned=False)
+    change = {"name": account.name, "new": renamed.name, "address": session.origin}
+
+    def told() -> list[Effect]:
+        return [
+            *ok(session, asked.id),
+            Happened("renamed", change),
+            *hub.notify("renamed", account.name, new=renamed.name),
+        ]
+
+    return _change_account(hub, session, renamed, asked.id, told)
+
+
+def _change_account(
+    hub: Hub,
+    session: Session,
+    changed: Account,
+    re: str | None,
+    told: Callable[[], list[Effect]],
+) -> list[Effect]:
+    """Keep a changed account; `told` once it is durable, as before where it cannot be."""
+    before = session.account
+    assert before is not None
+    session.account = changed
+    hub.reseat()
+
+    def then(done: Stored | Failed) -> list[Effect]:
+        if isinstance(done, Stored):
+            return told()
+        hub.know(before)
+        session.account = before
+        hub.reseat()
+        return hub.refuse(session, PeerError(done.code), re)
+
+    return hub.put_account(changed, then)
+
+
+def register(hub: Hub, session: Session, asked: Register) -> list[Effect]:
+    """Protect the present name by a password; hashing takes its time elsewhere."""
+    if session.account and session.account.filed:
+        raise PeerError(ErrorCode.NOT_PERMITTED)
+    ticket = hub.ticket(lambda hashed: _protect(hub, session, asked, hashed))
+    hub.block(session, ticket)
+    return [Hash(ticket, asked.password)]
+
+
+def _protect(hub: Hub, session: Session, asked: Register, hashed: str) -> list[Effect]:
+    if session.account is None or session.conn not in hub.sessions:
+        return []
+    session.authenticated = True
+    protected = structs.replace(session.account, password=hashed, assigned=False)
+    return _change_account(hub, session, protected, asked.id, lambda: ok(session, asked.id))
+
+
+def quit_(hub: Hub, session: Session, _: Quit) -> list[Effect]:
+    """Leave, by one's own choice."""
+    return hub.end(session, "quit", "quit", "Goodbye.")
+
+
+def ping(hub: Hub, session: Session, asked: Ping) -> list[Effect]:
+    """Answered behind everything that was decided before (the hub holds it back until then)."""
+    return [Send([session.conn], Pong(asked.n))]
+
+
+def pong(hub: Hub, session: Session, _: Pong) -> list[Effect]:
+    """A sign of life, noted when it was received."""
+    return []
+
+
+def operate(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
+    """What operators may do, once they have proved who they are."""
+    account = session.account
+    if not (account and session.authenticated and account.login in hub.setup.operators):
+        raise PeerError(ErrorCode.NOT_PERMITTED)
+    return admin.OPERATIONS[asked.op](hub, session, asked)
+
+
+def ok(session: Session, re: str | None) -> list[Effect]:
+    """Done, where somebody wants to know."""
+    return [Send([session.conn], Ok(re))] if re is not None else []
+
+
+COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
+    Hello: hello,
+    Who: who,
+    Outgoing: direct,
+    Text: direct,
+    OutgoingBroadcast: broadcast,
+    AskSeen: seen,
+    Newname: newname,
+    Register: register,
+    Admin: operate,
+    Quit: quit_,
+    Ping: ping,
+    Pong: pong,
+}
+
+# These do not wait for what the store has still to answer: it answers in their order anyway.
+APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast})

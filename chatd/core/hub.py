@@ -1,0 +1,379 @@
+"""Who is connected under which name, and what reaches whom.
+
+The hub is told what arrived and what became durable, and returns effects; it touches no socket, no
+clock and no disk. Two rules hold it together:
+
+* Nobody sees what is not stored: a message is submitted first; its acknowledgement and its
+  deliveries are decided in the moment the store answers.
+* A session's requests take effect in the order sent: what comes behind a message that the store has
+  not answered yet waits in the session's inbox. So a `pong` stands behind every delivery that was
+  decided before it, and a `quit` behind the acknowledgements it could cut off.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+from msgspec import Struct, structs
+
+from chatd.core import commands
+from chatd.core.effects import (
+    Account,
+    Alarm,
+    Close,
+    Effect,
+    Happened,
+    Now,
+    Operation,
+    PutAccount,
+    Send,
+    Stop,
+    Stored,
+    Submit,
+)
+from chatd.core.effects import Failed as StoreFailed
+from chatd.core.limits import Limits, Tries
+from chatd.core.session import Gone, Item, Session, State
+from chatd.wire.errors import FAULTS, ErrorCode, PeerError
+from chatd.wire.messages import (
+    Bye,
+    ByeReason,
+    Error,
+    Notice,
+    NoticeKind,
+    Ping,
+)
+from chatd.wire.names import fold
+from chatd.wire.text import timestamp
+
+Then = Callable[[Any], list[Effect]]
+
+FAREWELL = FAULTS[ErrorCode.SHUTTING_DOWN].text
+NOTICES: dict[NoticeKind, str] = {
+    "joined": "{name} has joined.",
+    "quit": "{name} is quitting.",
+    "lost": "{name} has lost its connection.",
+    "removed": "{name} was removed.",
+    "renamed": "{name} is now known as {new}.",
+}
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What a hub is told once, at its making."""
+
+    epoch: str  # names the log
+    server: str = "chatd"  # program and version
+    closed: bool = False  # only the known names may enter
+    guests: bool = False  # ... and unknown ones all the same
+    guest_name: str = "client{n}"
+    operators: frozenset[str] = frozenset()  # folded names
+    motd: str | None = None
+    limits: Limits = Limits()
+
+
+class Hub:
+    """Rooms, names, delivery: decisions only."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        accounts: Iterable[Account],
+        seq: int,
+        first_number: int,
+        new_token: Callable[[], str],
+        now: Now,
+    ) -> None:
+        self.setup = setup
+        self.seq = seq  # of the newest entry of the log
+        self.now = now  # of what is being handled
+        self.started = now
+        self.new_token = new_token
+        self.sessions: dict[int, Session] = {}  # every connection, by its number
+        self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
+        self.accounts: dict[str, Account] = {}  # by shown and by log-in name
+        self._by_number: dict[int, Account] = {}
+        self.tokens: dict[str, Session] = {}
+        self.tries = Tries(setup.limits)
+        self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
+        self.stopping = False
+        self._numbers = count(first_number)
+        self._tickets = count(1)
+        self._waiting: dict[int, Then] = {}
+        self._blocked: dict[int, list[Session]] = {}
+        self._newest_stored = 0  # the last ticket that went to the store
+        for account in accounts:
+            self.know(account)
+
+    # --- what the daemon tells -----------------------------------------------------------------
+
+    def connected(self, conn: int, address: str, origin: str, now: Now) -> list[Effect]:
+        """Somebody is there; nothing is said until a `hello` comes."""
+        self.now = now
+        self.sessions[conn] = Session(conn, address, origin, now.wall, now.monotonic)
+        return [Alarm(self.setup.limits.hello, "hello", conn)]
+
+    def received(self, conn: int, items: Iterable[Item], now: Now) -> list[Effect]:
+        """What a connection brought, in order; never raises for what a peer said."""
+        self.now = now
+        session = self.sessions.get(conn)
+        if session is None or session.state is State.LEAVING:
+            return []
+        session.heard, session.misses = now.monotonic, 0
+        session.inbox.extend(items)
+        if len(session.inbox) > self.setup.limits.inbox:
+            return self.end(session, "lost", "error", "You send more than can be answered.")
+        return self._advance(session)
+
+    def lost(self, conn: int, why: str, now: Now) -> list[Effect]:
+        """The connection has ended; what it brought before still counts."""
+        self.now = now
+        session = self.sessions.get(conn)
+        if session is None:
+            return []
+        session.inbox.append(Gone(why))
+        return self._advance(session)
+
+    def completed(self, done: Stored | StoreFailed, now: Now) -> list[Effect]:
+        """The store has answered a ticket."""
+        self.now = now
+        if isinstance(done, Stored):
+            self.seq = max(self.seq, done.seq)
+        return self._resolve(done.ticket, done)
+
+    def verified(self, ticket: int, good: bool, now: Now) -> list[Effect]:
+        """The pool has compared a password."""
+        self.now = now
+        return self._resolve(ticket, good)
+
+    def hashed(self, ticket: int, password: str, now: Now) -> list[Effect]:
+        """The pool has hashed a password."""
+        self.now = now
+        return self._resolve(ticket, password)
+
+    def alarm(self, kind: str, conn: int, now: Now) -> list[Effect]:
+        """A time is over; what it was for may be long settled."""
+        self.now = now
+        session = self.sessions.get(conn)
+        return ALARMS[kind](self, session) if session else []
+
+    def shut_down(self, reason: str, now: Now) -> list[Effect]:
+        """Log everybody off, then stop."""
+        self.now = now
+        self.stopping = True
+        effects: list[Effect] = []
+        for session in list(self.sessions.values()):
+            effects += self.end(session, None, "shutdown", FAREWELL)
+        return [*effects, Stop(reason)]
+
+    def failed(self, conn: int, reference: str, now: Now) -> list[Effect]:
+        """An error of ours while this peer was served: it is told the reference, and no more."""
+        self.now = now
+        session = self.sessions.get(conn)
+        if session is None:
+            return []
+        wrong = PeerError(ErrorCode.INTERNAL, reference=reference)
+        told = Send([conn], Error.of(wrong, fatal=True))
+        return [told, *self.end(session, "lost", "error", str(wrong))]
+
+    def replace_passwords(self, accounts: Iterable[Account]) -> None:
+        """The password file was read again."""
+        for account in accounts:
+            self.know(account)
+
+    # --- what the commands use -----------------------------------------------------------------
+
+    def submit(self, operation: Operation, then: Then) -> list[Effect]:
+        """Ask the store; `then` gets its answer."""
+        self._newest_stored = ticket = self.ticket(then)
+        return [Submit(ticket, operation)]
+
+    def ticket(self, then: Then) -> int:
+        """A number under which an answer will come."""
+        ticket = next(self._tickets)
+        self._waiting[ticket] = then
+        return ticket
+
+    def block(self, session: Session, ticket: int) -> None:
+        """Nothing more of this session is handled before the answer to `ticket`."""
+        session.blocked = ticket
+        self._blocked.setdefault(ticket, []).append(session)
+
+    def new_number(self) -> int:
+        """A number for an account that nobody had before."""
+        return next(self._numbers)
+
+    def put_account(self, account: Account, then: Then | None = None) -> list[Effect]:
+        """Know this account from now on, and keep it where it is not an assigned name's."""
+        self.know(account)
+        if account.assigned:
+            return []
+        kept = structs.replace(account, password=None) if account.filed else account
+        return self.submit(PutAccount(kept), then or _no_matter)
+
+    def know(self, account: Account) -> None:
+        """This is the account of its number from now on, until the next start."""
+        self.forget(account.number)
+        self._by_number[account.number] = account
+        self.accounts[account.login] = account
+        self.accounts[account.key] = account
+
+    def forget(self, number: int) -> None:
+        """The account of that number is known no more, under no name."""
+        known = self._by_number.pop(number, None)
+        if known:
+            self.accounts.pop(known.login, None)
+            self.accounts.pop(known.key, None)
+
+    def find(self, name: str) -> Account:
+        """The account of a name; raises `PeerError` (301) in the words that S1 wants."""
+        try:
+            return self.accounts[fold(name)]
+        except (KeyError, PeerError):
+            raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name) from None
+
+    def find_online(self, name: str) -> Session:
+        """The open session of a name; raises `PeerError` (301)."""
+        try:
+            return self.online[fold(name)]
+        except (KeyError, PeerError):
+            raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name) from None
+
+    def reseat(self) -> None:
+        """A shown name has changed; everybody keeps the place of their joining."""
+        self.online = {one.account.key: one for one in self.online.values() if one.account}
+
+    def notify(
+        self, kind: NoticeKind, name: str, *, new: str | None = None, text: str | None = None
+    ) -> list[Effect]:
+        """Tell everybody who wants notices, but not the one it is about."""
+        about = self.online.get(fold(new or name)) if name else None
+        to = [one.conn for one in self.online.values() if one.notices and one is not about]
+        text = text if text is not None else NOTICES[kind].format(name=name, new=new)
+        return [Send(to, Notice(kind, text, timestamp(self.now.wall), name or None, new))]
+
+    def refuse(self, session: Session, wrong: PeerError, re: str | None = None) -> list[Effect]:
+        """Answer an error; before the session is open a fatal one ends the connection."""
+        fatal = FAULTS[wrong.code].fatal and session.state is not State.READY
+        told: list[Effect] = [Send([session.conn], Error.of(wrong, re, fatal=fatal))]
+        if not fatal:
+            return told
+        refused = Happened(
+            "refused", {"code": wrong.code, "text": str(wrong), "address": session.origin}
+        )
+        return [*told, refused, *self.drop(session, "refused")]
+
+    def end(
+        self, session: Session, notice: NoticeKind | None, reason: ByeReason, text: str
+    ) -> list[Effect]:
+        """Say the last word, close, and tell the others why somebody is gone."""
+        if session.conn not in self.sessions:
+            return []
+        last: list[Effect] = []
+        if session.account:
+            last.append(Send([session.conn], Bye(reason, text)))
+        return [*last, *self.drop(session, reason, notice)]
+
+    def drop(self, session: Session, reason: str, notice: NoticeKind | None = None) -> list[Effect]:
+        """Forget a session and close its connection; `notice` tells the others."""
+        self.sessions.pop(session.conn, None)
+        self.tokens.pop(session.token, None)
+        session.state = State.LEAVING
+        session.inbox.clear()
+        effects: list[Effect] = [Close(session.conn)]
+        account = session.account
+        if account is None or self.online.get(account.key) is not session:
+            return effects
+        del self.online[account.key]
+        effects.append(
+            Happened(
+                "disconnect",
+                {"name": account.name, "address": session.origin, "reason": reason},
+            )
+        )
+        if account.assigned:
+            self.forget(account.number)
+        else:
+            effects += self.put_account(structs.replace(account, last_seen=self.now.wall))
+        return effects + self.notify(notice, account.name) if notice else effects
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _advance(self, session: Session, released: bool = False) -> list[Effect]:
+        """Handle what waits in a session's inbox, as far as nothing holds it back."""
+        effects: list[Effect] = []
+        while session.inbox and session.blocked is None:
+            if not released and self._must_wait(session.inbox[0]):
+                self.block(session, self._newest_stored)
+                break
+            released = False
+            effects += self._handle(session, session.inbox.popleft())
+        return effects
+
+    def _must_wait(self, item: Item) -> bool:
+        return self._newest_stored in self._waiting and type(item) not in commands.APPENDING
+
+    def _resolve(self, ticket: int, answer: object) -> list[Effect]:
+        effects = self._waiting.pop(ticket)(answer)
+        for session in self._blocked.pop(ticket, ()):
+            session.blocked = None
+            effects += self._advance(session, released=True)
+        return effects
+
+    def _handle(self, session: Session, item: Item) -> list[Effect]:
+        if isinstance(item, Gone):
+            return self.drop(session, item.why, "lost")
+        if isinstance(item, PeerError):
+            return self._unreadable(session, item)
+        session.garbage = 0
+        try:
+            session.admit(item)
+            return commands.COMMANDS[type(item)](self, session, item)
+        except PeerError as wrong:
+            return self.refuse(session, wrong, getattr(item, "id", None))
+
+    def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:
+        session.garbage += wrong.code is ErrorCode.NOT_JSON
+        told = self.refuse(session, wrong)
+        if session.garbage < self.setup.limits.garbage:
+            return told
+        return told + self.end(session, "lost", "error", "This is not the protocol spoken here.")
+
+
+def _no_matter(_: Stored | StoreFailed) -> list[Effect]:
+    """For what nobody waits: the store itself says when it cannot write."""
+    return []
+
+
+def hello_is_late(hub: Hub, session: Session) -> list[Effect]:
+    """Nothing within the time: whoever connects and says nothing does not stay."""
+    if session.state is not State.GREETING:
+        return []
+    return hub.refuse(session, PeerError(ErrorCode.HELLO_TIMEOUT, seconds=hub.setup.limits.hello))
+
+
+def ask_alive(hub: Hub, session: Session) -> list[Effect]:
+    """Ping an extended peer, and let it go when it has not answered for too long."""
+    limits = hub.setup.limits
+    if hub.now.monotonic - session.heard < limits.ping / 2:
+        return [Alarm(limits.ping, "ping", session.conn)]
+    if session.misses >= limits.misses:
+        return hub.end(session, "lost", "idle", "You did not answer.")
+    session.misses += 1
+    return [Send([session.conn], Ping()), Alarm(limits.ping, "ping", session.conn)]
+
+
+def probe_is_over(hub: Hub, session: Session) -> list[Effect]:
+    """The name was wanted by somebody else; a silent extended holder is dropped."""
+    if session.plain or hub.now.monotonic - session.heard < hub.setup.limits.probe:
+        return []
+    return hub.end(session, "lost", "idle", "You did not answer.")
+
+
+ALARMS: dict[str, Callable[[Hub, Session], list[Effect]]] = {
+    "hello": hello_is_late,
+    "ping": ask_alive,
+    "probe": probe_is_over,
+}

@@ -1,0 +1,48 @@
+"""What the daemon allows in time and number, and who has used it up. Time is an argument."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True):
+    """The bounds of one daemon; seconds unless the name says otherwise."""
+
+    hello: float = 30.0  # from connecting to `hello`
+    ping: float = 30.0  # between two questions whether an extended peer is there
+    misses: int = 3  # unanswered pings in a row
+    probe: float = 3.0  # how long the holder of a wanted name has for a sign of life
+    garbage: int = 10  # unreadable objects in a row
+    tries: int = 5  # failed log-ins of one address within `tries_within`
+    tries_within: float = 60.0
+    inbox: int = 8192  # requests that wait for an answer of the store or the pool
+
+
+class Tries:
+    """Counts failed log-ins by address, for the most recent addresses only."""
+
+    REMEMBERED = 4096  # addresses: what many strangers at once may cost in memory
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._failed: OrderedDict[str, list[float]] = OrderedDict()
+
+    def failed(self, address: str, now: float) -> None:
+        """One more failure of that address."""
+        self._failed[address] = [*self._recent(address, now), now]
+        self._failed.move_to_end(address)
+        if len(self._failed) > self.REMEMBERED:
+            self._failed.popitem(last=False)
+
+    def wait(self, address: str, now: float) -> float:
+        """How long that address has to wait before it may try again: 0 for at once."""
+        recent = self._recent(address, now)
+        if len(recent) < self._limits.tries:
+            return 0.0
+        return max(0.0, recent[-self._limits.tries] + self._limits.tries_within - now)
+
+    def _recent(self, address: str, now: float) -> list[float]:
+        since = now - self._limits.tries_within
+        return [moment for moment in self._failed.get(address, ()) if moment > since]

@@ -1,0 +1,129 @@
+"""JSON objects, as plain (S3) and as extended sessions speak them.
+
+One `JsonDialect` belongs to one connection. The encoders have no state: what they give depends on
+the message and on the kind of session alone, so that a message for many is encoded once per kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.framing import Framer
+from chatd.wire.messages import (
+    MAX_ID,
+    SERVER,
+    Bye,
+    Error,
+    FromClient,
+    Incoming,
+    IncomingBroadcast,
+    Message,
+    Notice,
+    Users,
+    Welcome,
+    by_code,
+    encode,
+)
+from chatd.wire.text import harmless
+
+CODES = by_code(FromClient)
+_decode = msgspec.json.Decoder(FromClient).decode
+
+
+def extended(message: Message) -> bytes:
+    """The whole message, as one line."""
+    return encode(message) + b"\n"
+
+
+def plain(message: Message) -> bytes:
+    """What a plain session sees of it, in S3's codes and with S3's fields; nothing for the rest."""
+    shown = PLAIN.get(type(message))
+    reduced = shown(message) if shown else None
+    return extended(reduced) if reduced is not None else b""
+
+
+def _bye(message: Bye) -> Message | None:
+    return Incoming(SERVER, message.text) if message.reason in ("shutdown", "kicked") else None
+
+
+PLAIN: dict[type[Message], Callable[[Any], Message | None]] = {
+    Welcome: lambda _: Welcome(),
+    Users: lambda m: Users(m.users),
+    Incoming: lambda m: Incoming(m.sender, m.content),
+    IncomingBroadcast: lambda m: IncomingBroadcast(m.sender, m.content),
+    Error: lambda m: Incoming(SERVER, m.text),
+    Notice: lambda m: Incoming(SERVER, m.text),
+    Bye: _bye,
+}
+
+
+class JsonDialect:
+    """Bytes of one connection to messages, and messages to bytes for it."""
+
+    def __init__(self) -> None:
+        self.encode = extended  # before `hello` errors are errors
+        self._framer = Framer()
+
+    @property
+    def bare(self) -> bool:
+        """Whether the peer ends its objects with nothing, and so may not look for ends either."""
+        return self._framer.bare
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last object has not ended yet."""
+        return self._framer.unfinished
+
+    def opened(self, *, is_plain: bool) -> None:
+        """The session is open, and of this kind."""
+        self.encode = plain if is_plain else extended
+
+    def receive(self, data: bytes) -> list[Message | PeerError]:
+        """Bytes in, messages out; never raises for what a peer sent."""
+        return [
+            item if isinstance(item, PeerError) else decode(item)
+            for item in self._framer.feed(data)
+        ]
+
+    def give_up(self) -> list[Message | PeerError]:
+        """The time for an unfinished object is over."""
+        return list(self._framer.give_up())
+
+
+def decode(frame: bytes) -> Message | PeerError:
+    """One object as the message it is, or what is wrong with it."""
+    try:
+        message: Message = _decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return explain(frame, error)
+    key = getattr(message, "id", None)
+    if key is not None and len(key.encode()) > MAX_ID:
+        return PeerError(ErrorCode.BAD_FIELD, why=f"id has more than {MAX_ID} bytes")
+    return message
+
+
+def explain(frame: bytes, error: Exception) -> PeerError:
+    """Why a frame is no message: the slow way, for those who have to mend it."""
+    try:
+        found = json.loads(frame)
+    except (ValueError, RecursionError):
+        return PeerError(ErrorCode.NOT_JSON, why="it does not parse")
+    if not isinstance(found, dict):
+        return PeerError(ErrorCode.NOT_JSON, why="it is another kind of value")
+    if "code" not in found:
+        return PeerError(ErrorCode.MISSING_FIELD, field="code")
+    code = found["code"]
+    if not isinstance(code, str):
+        return PeerError(ErrorCode.BAD_FIELD, why="code is not a string")
+    if code not in CODES:
+        return PeerError(ErrorCode.UNKNOWN_CODE, code=harmless(code[:64]))
+    for field in msgspec.structs.fields(CODES[code]):
+        if field.required and field.encode_name not in found:
+            return PeerError(ErrorCode.MISSING_FIELD, field=field.encode_name)
+    why = str(error) if isinstance(error, msgspec.ValidationError) else "a lone surrogate"
+    return PeerError(ErrorCode.BAD_FIELD, why=why)

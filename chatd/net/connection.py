@@ -1,0 +1,115 @@
+"""One connected socket: its outbox, its pace, and how it ends.
+
+Nothing is written where it is decided: `queue` appends, and the loop writes once per turn. Nothing
+is closed where it is decided either: `close_soon` marks, and the loop closes when all is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from itertools import islice
+
+READ = 65_536  # bytes per connection and turn
+PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
+
+
+class Connection:
+    """Owned by the loop; the application knows it by `id` and queues bytes for it."""
+
+    __slots__ = (
+        "_sent",
+        "address",
+        "doomed",
+        "hung_up",
+        "id",
+        "next_write",
+        "outbox",
+        "pace",
+        "peer_ended",
+        "queued",
+        "sock",
+        "writing",
+    )
+
+    def __init__(self, sock: socket.socket, number: int, address: tuple[str, int]) -> None:
+        self.sock = sock
+        self.id = number
+        self.address = address
+        self.outbox: deque[bytes] = deque()
+        self.queued = 0  # bytes
+        self.pace = 0.0  # seconds between two writes of one object each; 0: as fast as it goes
+        self.next_write = 0.0  # monotonic, where there is a pace
+        self.doomed = ""  # why it is to be closed
+        self.hung_up = False  # our end is closed; what still comes is thrown away
+        self.peer_ended = False  # nothing more will come
+        self.writing = False  # the loop waits until it takes more
+        self._sent = 0  # bytes of the first piece that are gone already
+
+    @property
+    def host(self) -> str:
+        """The peer's address without the port."""
+        return self.address[0]
+
+    @property
+    def origin(self) -> str:
+        """The peer's address as people write it."""
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def queue(self, data: bytes) -> None:
+        """Append one object; the loop writes it at the end of this turn, or later."""
+        self.outbox.append(data)
+        self.queued += len(data)
+
+    def close_soon(self, why: str) -> None:
+        """Close when everything queued is written. The first reason is the true one."""
+        self.doomed = self.doomed or why
+
+    def probe(self, seconds: float) -> None:
+        """Let the kernel find out within `seconds` whether the other end still answers."""
+        patience = max(1, int(seconds) // 3)
+        for name, value in (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", patience), ("TCP_KEEPCNT", 2)):
+            option = getattr(socket, name, None)
+            if option is not None:
+                with contextlib.suppress(OSError):
+                    self.sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def read(self) -> bytes | None:
+        """What has come, b"" at the end of the stream, None where nothing was there after all."""
+        try:
+            return self.sock.recv(READ)
+        except BlockingIOError:
+            return None
+
+    def write(self) -> bool:
+        """Write what goes without waiting; True when nothing is left that may go now."""
+        while self.outbox:
+            try:
+                sent = self._send()
+            except BlockingIOError:
+                return False
+            self._forget(sent)
+            if self.pace and not self._sent:
+                return True
+        return True
+
+    def _send(self) -> int:
+        first = self.outbox[0]
+        if self.pace or len(self.outbox) == 1 or self._sent:
+            return self.sock.send(first[self._sent :] if self._sent else first)
+        return self.sock.sendmsg(list(islice(self.outbox, PIECES)))
+
+    def _forget(self, sent: int) -> None:
+        self.queued -= sent
+        sent += self._sent
+        while self.outbox and sent >= len(self.outbox[0]):
+            sent -= len(self.outbox.popleft())
+        self._sent = sent
+
+    def hang_up(self) -> None:
+        """Say that nothing more will come; an abrupt close could destroy our last words."""
+        self.hung_up = True
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)

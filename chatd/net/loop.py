@@ -1,0 +1,351 @@
+"""The one loop: it owns every socket and every deadline, and a turn of it reads aloud.
+
+Readiness-based, on `selectors`: epoll or kqueue where there is one, else poll or select. Signals
+and other threads only wake it. Descriptors past `FD_SETSIZE` are refused at accept where select(2)
+is used: one of them would make it fail for everybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from chatd.net.connection import Connection
+from chatd.net.listen import plain_address
+from chatd.net.timers import Timers
+
+FD_SETSIZE = 1024
+ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who talk
+GRACE = 10.0  # seconds for what is queued when a connection is to be closed
+LINGER = 2.0  # seconds for the peer to take our last words
+BREATH = 0.1  # seconds without accepting when not even a refusal is possible
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, -
+
+SELECTORS: dict[str, type[selectors.BaseSelector]] = {
+    name: getattr(selectors, kind)
+    for name, kind in {
+        "epoll": "EpollSelector",
+        "kqueue": "KqueueSelector",
+        "poll": "PollSelector",
+        "select": "SelectSelector",
+    }.items()
+    if hasattr(selectors, kind)
+}
+
+
+class Application(Protocol):
+    """What the loop serves. An exception of one of these calls ends the loop."""
+
+    def connected(self, connection: Connection) -> None:
+        """Somebody is there."""
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Bytes have come."""
+
+    def closed(self, connection: Connection, why: str) -> None:
+        """Nothing more will come; what is queued is still written where it can be."""
+
+    def turn_ended(self) -> None:
+        """Everything of this turn is read; now it can be kept, and then answered."""
+
+
+class Loop:
+    """Sockets, deadlines and the order of things."""
+
+    def __init__(
+        self,
+        app: Application,
+        selector: str = "",
+        *,
+        max_clients: int = 0,
+        refusal: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`refusal` is said to those who find no place: beyond `max_clients` (0: no such bound)."""
+        self.clock = clock
+        self.timers = Timers()
+        self.connections: dict[int, Connection] = {}
+        self._app = app
+        self._selector = SELECTORS[selector]() if selector else selectors.DefaultSelector()
+        self._fd_limit = FD_SETSIZE if selector == "select" else 0
+        self._max_clients = max_clients
+        self._refusal = refusal
+        self._numbers = 0
+        self._listeners: list[socket.socket] = []
+        self._dirty: dict[Connection, None] = {}  # to be written or closed at the end of this turn
+        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._waker, self._wake_end = socket.socketpair()
+        for end in (self._waker, self._wake_end):
+            end.setblocking(False)
+        self.watch(self._wake_end.fileno(), self._woken)
+
+    # --- what the application uses --------------------------------------------------------------
+
+    @property
+    def wake_fd(self) -> int:
+        """For `signal.set_wakeup_fd`."""
+        return self._waker.fileno()
+
+    def wake(self) -> None:
+        """End the waiting; from any thread."""
+        with contextlib.suppress(BlockingIOError):
+            self._waker.send(b"\0")
+
+    def listen_on(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept connections on these."""
+        for sock in sockets:
+            sock.setblocking(False)
+            self._listeners.append(sock)
+            self._selector.register(sock, selectors.EVENT_READ, self._accept_all)
+
+    def stop_listening(self) -> None:
+        """Nobody new."""
+        for sock in self._listeners:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(sock)
+            sock.close()
+        self._listeners.clear()
+
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        """Call when `fd` is readable. Raises `OSError` for what cannot be waited for."""
+        self._selector.register(fd, selectors.EVENT_READ, lambda _: call())
+
+    def unwatch(self, fd: int) -> None:
+        """No longer."""
+        self._selector.unregister(fd)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call when so much time is over."""
+        self.timers.at(self.clock() + seconds, call)
+
+    def queue(self, connection: Connection, data: bytes) -> None:
+        """Write this at the end of the turn."""
+        connection.queue(data)
+        self._dirty[connection] = None
+
+    def close_soon(self, connection: Connection, why: str) -> None:
+        """Close this when all is written."""
+        if not connection.doomed:
+            self.after(GRACE, lambda: self._forget(connection))
+        connection.close_soon(why)
+        self._dirty[connection] = None
+
+    # --- one turn -------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Wait, read, act, keep, write, close: in this order, so nobody sees what is not stored."""
+        delay = 0.0 if self._dirty else self.timers.delay(self.clock())
+        for key, events in self._selector.select(delay):
+            if isinstance(key.data, Connection):
+                self._serve(key.data, events)
+            else:
+                key.data(key.fileobj)
+        for call in self.timers.due(self.clock()):
+            call()
+        self._app.turn_ended()
+        self._write_queued()
+
+    def close(self) -> None:
+        """Close everything at once."""
+        self.stop_listening()
+        for connection in list(self.connections.values()):
+            self._forget(connection)
+        self._selector.close()
+        self._waker.close()
+        self._wake_end.close()
+        if self._spare >= 0:
+            os.close(self._spare)
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_end.recv(4096):
+                pass
+
+    # --- coming ---------------------------------------------------------------------------------
+
+    def _accept_all(self, listener: object) -> None:
+        assert isinstance(listener, socket.socket)
+        for _ in range(ACCEPTS):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR:
+                    continue  # that one is gone again; there may be more (accept(2), ERRORS)
+                if not self._turn_away(listener):
+                    self._pause(listener)
+                    return
+                continue
+            self._admit(sock, plain_address(address))
+
+    def _admit(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        full = self._max_clients and len(self.connections) >= self._max_clients
+        if full or (self._fd_limit and sock.fileno() >= self._fd_limit):
+            self._refuse(sock)
+            return
+        sock.setblocking(False)
+        _tune(sock)
+        self._numbers += 1
+        connection = Connection(sock, self._numbers, address)
+        self._selector.register(sock, selectors.EVENT_READ, connection)
+        self.connections[connection.id] = connection
+        self._app.connected(connection)
+
+    def _pause(self, listener: socket.socket) -> None:
+        """Without a descriptor to say no with, a waiting peer would keep the loop spinning."""
+
+        def resume() -> None:
+            if listener in self._listeners:
+                self._selector.register(listener, selectors.EVENT_READ, self._accept_all)
+
+        self._selector.unregister(listener)
+        self.after(BREATH, resume)
+
+    def _turn_away(self, listener: socket.socket) -> bool:
+        """No descriptor is left: give up the spare one to say so, and take it back."""
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+        try:
+            sock, _ = listener.accept()
+            self._refuse(sock)
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                self._spare = os.open(os.devnull, os.O_RDONLY)
+        return True
+
+    def _refuse(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.send(self._refusal)
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(4096)  # unread bytes would turn the close into a reset
+        sock.close()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        if connection.id not in self.connections:
+            return
+        if events & selectors.EVENT_READ:
+            self._read(connection)
+        if events & selectors.EVENT_WRITE:
+            self._dirty[connection] = None
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.read()
+        except OSError as error:
+            self._broken(connection, "reset" if error.errno == errno.ECONNRESET else "timeout")
+            return
+        if connection.hung_up:
+            if data == b"":
+                self._forget(connection)
+        elif data:
+            self._app.received(connection, data)
+        elif data == b"":
+            self._ended(connection)
+
+    def _ended(self, connection: Connection) -> None:
+        """The peer says no more; it may still want its answers."""
+        connection.peer_ended = True
+        self._want(connection)
+        self._app.closed(connection, "eof")
+
+    def _broken(self, connection: Connection, why: str) -> None:
+        """Nothing can be written any more either."""
+        hung_up = connection.hung_up
+        self._forget(connection)
+        if not hung_up and not connection.peer_ended:
+            self._app.closed(connection, why)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def _write_queued(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for connection in dirty:
+            if connection.id in self.connections:
+                self._write(connection)
+
+    def _write(self, connection: Connection) -> None:
+        if connection.pace and self._too_early(connection):
+            return
+        try:
+            done = connection.write()
+        except OSError:
+            self._broken(connection, "reset")
+            return
+        if connection.pace:
+            connection.next_write = self.clock() + connection.pace
+            if connection.outbox and done:
+                self._write_later(connection)
+        self._want(connection, writing=not done)
+        if connection.doomed and not connection.outbox and not connection.hung_up:
+            self._hang_up(connection)
+
+    def _too_early(self, connection: Connection) -> bool:
+        early = bool(connection.outbox) and connection.next_write > self.clock()
+        if early:
+            self._write_later(connection)
+        return early
+
+    def _write_later(self, connection: Connection) -> None:
+        def again() -> None:
+            self._dirty[connection] = None
+
+        self.timers.at(connection.next_write, again)
+
+    def _want(self, connection: Connection, *, writing: bool | None = None) -> None:
+        """Keep what the selector waits for in step; it is told only of changes."""
+        if writing is not None:
+            if writing == connection.writing:
+                return
+            connection.writing = writing
+        events = 0 if connection.peer_ended else selectors.EVENT_READ
+        events |= selectors.EVENT_WRITE if connection.writing else 0
+        self._register(connection, events)
+
+    def _register(self, connection: Connection, events: int) -> None:
+        known = connection.sock in self._selector.get_map()
+        if known and events:
+            self._selector.modify(connection.sock, events, connection)
+        elif known:
+            self._selector.unregister(connection.sock)
+        elif events:
+            self._selector.register(connection.sock, events, connection)
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def _hang_up(self, connection: Connection) -> None:
+        if connection.peer_ended:
+            self._forget(connection)
+            return
+        connection.hang_up()
+        self.after(LINGER, lambda: self._forget(connection))
+
+    def _forget(self, connection: Connection) -> None:
+        if self.connections.pop(connection.id, None) is None:
+            return
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(connection.sock)
+        connection.sock.close()
+
+
+def _tune(sock: socket.socket) -> None:
+    """No waiting for more to send (40 ms otherwise), and dead peers are found by the kernel."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,48 @@
+"""The promise of every keeper of the log; `tests/test_store_contract.py` holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from chatd.core.effects import Account, Entry, Failed, Operation, Stored
+
+
+class Row(Struct, frozen=True):
+    """One entry with its place in the log."""
+
+    seq: int
+    entry: Entry
+
+
+class Store(Protocol):
+    """A log of entries and the accounts beside it.
+
+    `seq` numbers the entries, strictly increasing from 1, never reused. `epoch` names the log: it
+    is another one where the numbers begin anew.
+    """
+
+    epoch: str
+
+    def submit(self, ticket: int, operation: Operation) -> None:
+        """Take an operation. Never blocks, and never raises for a full disk."""
+
+    def completions(self) -> Sequence[Stored | Failed]:
+        """What has become durable, or failed, since the last call; in the order of the log."""
+
+    def last_seq(self) -> int:
+        """The number of the newest entry; 0 for an empty log."""
+
+    def first_free_number(self) -> int:
+        """An account number that no account and no entry ever had, like all above it."""
+
+    def accounts(self) -> list[Account]:
+        """Every account that was kept."""
+
+    def entries(self, after: int, limit: int) -> list[Row]:
+        """At most `limit` entries with a `seq` above `after`, in order."""
+
+    def close(self) -> None:
+        """Release the files; what was not asked for by `completions` may be lost."""

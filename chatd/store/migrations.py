@@ -1,0 +1,45 @@
+"""How the database became what it is: an append-only list, counted by `user_version`."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from chatd.wire.errors import StoreError
+
+# Never change an entry that was released; add one.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE accounts (
+        number    INTEGER PRIMARY KEY,
+        name      TEXT NOT NULL,
+        key       TEXT NOT NULL UNIQUE,
+        login     TEXT NOT NULL UNIQUE,
+        password  TEXT,
+        last_seen INTEGER                     -- milliseconds since 1970
+    );
+    CREATE TABLE log (
+        seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+        ts        INTEGER NOT NULL,           -- milliseconds since 1970
+        kind      TEXT NOT NULL,
+        author    INTEGER NOT NULL,
+        name      TEXT NOT NULL,
+        target    INTEGER NOT NULL,
+        content   TEXT NOT NULL,
+        id        TEXT
+    );
+    CREATE UNIQUE INDEX log_key ON log (author, id) WHERE id IS NOT NULL;
+    """,
+)
+
+
+def migrate(database: sqlite3.Connection) -> None:
+    """Bring a database up to date; raises `StoreError` for one of a newer program."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"it was written by a newer chatd (format {version}, this one knows "
+            f"{len(MIGRATIONS)}): use that one, or another --data"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
