@@ -178,6 +178,12 @@ class Hub:
         told = Send([conn], Error.of(wrong, fatal=True))
         return [told, *self.end(session, "lost", "error", str(wrong))]
 
+    def not_reading(self, conn: int, now: Now) -> list[Effect]:
+        """The peer takes nothing any more, and the bound of what is kept for it is reached."""
+        self.now = now
+        session = self.sessions.get(conn)
+        return self.drop(session, "not_reading", "lost") if session else []
+
     def replace_passwords(self, accounts: Iterable[Account]) -> None:
         """The password file was read again."""
         for account in accounts:

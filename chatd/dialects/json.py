@@ -110,11 +110,19 @@ def decode(frame: bytes) -> Message | PeerError:
 def explain(frame: bytes, error: Exception) -> PeerError:
     """Why a frame is no message: the slow way, for those who have to mend it."""
     try:
-        found = json.loads(frame)
+        found = json.loads(frame, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return PeerError(ErrorCode.NOT_JSON, why="it does not parse")
     if not isinstance(found, dict):
         return PeerError(ErrorCode.NOT_JSON, why="it is another kind of value")
+    wrong = _explain_object(found, error)
+    key = found.get("id")
+    if isinstance(key, str) and len(key.encode(errors="replace")) <= MAX_ID:
+        wrong.details["re"] = harmless(key)
+    return wrong
+
+
+def _explain_object(found: dict[str, Any], error: Exception) -> PeerError:
     if "code" not in found:
         return PeerError(ErrorCode.MISSING_FIELD, field="code")
     code = found["code"]
@@ -127,3 +135,7 @@ def explain(frame: bytes, error: Exception) -> PeerError:
             return PeerError(ErrorCode.MISSING_FIELD, field=field.encode_name)
     why = str(error) if isinstance(error, msgspec.ValidationError) else "a lone surrogate"
     return PeerError(ErrorCode.BAD_FIELD, why=why)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON (RFC 8259, section 6)")

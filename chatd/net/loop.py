@@ -88,6 +88,10 @@ class Loop:
 
     # --- what the application uses --------------------------------------------------------------
 
+    def now(self) -> tuple[float, int]:
+        """Both clocks: monotonic seconds, and milliseconds since 1970."""
+        return self.clock(), time.time_ns() // 1_000_000
+
     @property
     def wake_fd(self) -> int:
         """For `signal.set_wakeup_fd`."""
@@ -151,6 +155,10 @@ class Loop:
             call()
         self._app.turn_ended()
         self._write_queued()
+
+    def abort(self, connection: Connection) -> None:
+        """Close this now; what is queued is lost to it."""
+        self._forget(connection)
 
     def close(self) -> None:
         """Close everything at once."""

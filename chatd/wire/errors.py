@@ -95,7 +95,7 @@ class ChatError(Exception):
 class PeerError(ChatError):
     """The other side's: answered with its code, and the end of the connection where fatal.
 
-    `details` fill the text of the row and may add the fields `retry_after`, `to`, `limit`.
+    `details` fill the text of the row and may add the fields `re`, `retry_after`, `to`, `limit`.
     """
 
     def __init__(self, code: ErrorCode, /, **details: str | float) -> None:

@@ -258,14 +258,16 @@ class Error(Message, frozen=True):
 
     @classmethod
     def of(cls, wrong: PeerError, re: str | None = None, *, fatal: bool = False) -> Error:
-        """The frame that tells a peer of its error."""
+        """The frame that tells a peer of its error; `re` is the id of the request at fault."""
         more: dict[str, Any] = {
             field: wrong.details[field]
-            for field in ("retry_after", "to", "limit")
+            for field in ("re", "retry_after", "to", "limit")
             if field in wrong.details
         }
         name = wrong.code.name.lower()
-        return cls(int(wrong.code), name, str(wrong), re, fatal, **more)
+        if re is not None:
+            more["re"] = re
+        return cls(int(wrong.code), name, str(wrong), fatal=fatal, **more)
 
 
 ByeReason = Literal["quit", "shutdown", "kicked", "replaced", "idle", "error"]

@@ -1,0 +1,99 @@
+"""The command line of the daemon: arguments in, exit code out, parts handed over."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from chatd.config import Config, parse
+from chatd.daemon import Daemon, filed_accounts, say_error
+from chatd.log import ServerLog
+from chatd.net.listen import listen
+from chatd.passwords import set_password
+from chatd.store.sqlite import SqliteStore
+from chatd.wire.errors import ChatError, ConfigError, StoreError
+
+REFUSED = 2  # the exit code for whatever keeps the daemon from starting
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the daemon, or do what the first word says."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return passwd(words[1:]) if words[:1] == ["passwd"] else serve(parse(words))
+    except ChatError as error:
+        say_error(error)
+        return REFUSED
+
+
+def serve(config: Config) -> int:
+    """Listen, open the store, and run until stopped."""
+    sockets = _listen(config)
+    port: int = sockets[0].getsockname()[1]
+    folder = config.data_for(port)
+    try:
+        store = SqliteStore(folder)
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
+    log = ServerLog(config.log or folder / "server.log")
+    try:
+        numbers = count(store.first_free_number())
+        accounts = filed_accounts(config, store.accounts(), lambda: next(numbers))
+        daemon = Daemon(config, store, log, passwords=accounts)
+        daemon.loop.listen_on(sockets)
+        return daemon.run(greeting(config, port, folder, log.path))
+    finally:
+        store.close()
+        log.close()
+
+
+def _listen(config: Config) -> list[socket.socket]:
+    where = f"{config.host or 'all addresses'}, port {config.port}"
+    try:
+        return listen(config.host, config.port)
+    except PermissionError:
+        raise ConfigError(f"not allowed to listen on {where}; take a port above 1023") from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot listen on {where}: {why}; choose another port or --host"
+        ) from None
+
+
+def greeting(config: Config, port: int, folder: Path, log: Path) -> str:
+    """What the operator sees when the daemon is ready: how to join, and where things are."""
+    host = config.host or "all addresses"
+    joining = config.host or "localhost"
+    lines = [f"listening on {host}, port {port}", f"join from here: chatsh {joining} {port} NAME"]
+    if not config.host:
+        lines.append(f"join from elsewhere: chatsh {socket.gethostname()} {port} NAME")
+    lines += [f"log: {log}", f"data: {folder}"]
+    return "\n".join(lines)
+
+
+def passwd(words: Sequence[str]) -> int:
+    """Add a user to a password file, or change its password; `chatd passwd FILE NAME`."""
+    if len(words) != 2:
+        raise ConfigError("usage: chatd passwd FILE NAME")
+    path, name = Path(words[0]), words[1]
+    known = set_password(path, name, _ask_password())
+    print(f"{name}: password {'changed' if known else 'added'} in {path}")
+    return 0
+
+
+def _ask_password() -> str:
+    """Twice without echo from a terminal, else the first line of the input."""
+    if not os.isatty(sys.stdin.fileno()):
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = getpass.getpass("password: ")
+        if password != getpass.getpass("once more: "):
+            raise ConfigError("the two passwords differ; nothing was changed")
+    if not password:
+        raise ConfigError("an empty password is none; nothing was changed")
+    return password

@@ -1,0 +1,129 @@
+"""The settings of one daemon, validated: from arguments to one frozen struct."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+from platformdirs import user_state_path
+
+from chatd import __version__
+from chatd.net.loop import SELECTORS
+from chatd.wire.errors import ConfigError, PeerError
+from chatd.wire.names import check_name
+
+DEFAULT_PORT = 8000
+LogContent = Literal["full", "meta", "none"]
+
+EPILOG = """\
+chatd passwd FILE NAME    adds NAME to a password file, or changes its password
+
+Joining, from this machine: chatsh localhost PORT NAME
+"""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What the operator wants."""
+
+    host: str = ""  # "": all addresses
+    port: int = DEFAULT_PORT  # 0: a free one
+    passwords: Path | None = None
+    data: Path | None = None  # None: the user's state folder, one per port
+    log: Path | None = None  # None: server.log in the data folder
+    log_content: LogContent = "full"
+    guests: bool = False
+    guest_name: str = "client{n}"
+    operators: frozenset[str] = frozenset()
+    selector: str = ""
+    max_clients: int = 0
+
+    def data_for(self, port: int) -> Path:
+        """Where the log and the accounts of the daemon on this port are."""
+        return self.data or user_state_path("chatd") / str(port)
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """Arguments to settings. Raises `ConfigError`; `--help` and `--version` end the program."""
+    args = _parser().parse_args(argv)
+    return Config(
+        host=args.host,
+        port=_port(args.port),
+        passwords=args.passwords,
+        data=args.data,
+        log=args.log,
+        log_content=args.log_content,
+        guests=args.guests,
+        guest_name=_guest_name(args.guest_name),
+        operators=frozenset(_name(name, "--operator") for name in args.operator),
+        selector=args.selector,
+        max_clients=_at_least_0(args.max_clients, "--max-clients"),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """One line, like every other error of the operator's."""
+        raise ConfigError(f"{message}; see chatd --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="chatd",
+        description="A chat daemon: one command, one port, and a log that keeps what it took.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("port", nargs="?", default=str(DEFAULT_PORT), metavar="PORT",
+        help=f"port to listen on (default {DEFAULT_PORT}; 0 picks a free one)")  # fmt: skip
+    add("passwords", nargs="?", type=Path, metavar="PASSWORD_FILE",
+        help="who may enter, a line each: `name password` or `name:password`")  # fmt: skip
+    add("--host", default="", help="address to listen on (default: all, IPv4 and IPv6)")
+    add("--data", type=Path, metavar="DIR", help="folder of the log and the accounts")
+    add(
+        "--log", type=Path, metavar="FILE", help="log file (default: server.log in the data folder)"
+    )
+    add("--log-content", choices=LogContent.__args__, default="full",  # type: ignore[attr-defined]
+        help="what server.log and the terminal show of messages (default: full)")  # fmt: skip
+    add("--guests", action="store_true", help="with a password file: let unknown names in too")
+    add("--guest-name", default="client{n}", metavar="PATTERN",
+        help="how those without a name are called (default: client{n})")  # fmt: skip
+    add("--operator", action="append", default=[], metavar="NAME",
+        help="may kick, announce and stop when logged in by password (repeatable)")  # fmt: skip
+    add("--selector", choices=sorted(SELECTORS), default="", help="how to wait for sockets")
+    add("--max-clients", default="0", metavar="N", help="connections at once (default: no bound)")
+    add("--version", action="version", version=f"chatd {__version__}")
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65_535:
+        return int(text)
+    raise ConfigError(f'"{text}" is no port: give a number from 1 to 65535, or 0 for a free one')
+
+
+def _at_least_0(text: str, option: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise ConfigError(f'{option} takes a whole number, not "{text}"')
+
+
+def _name(name: str, option: str) -> str:
+    try:
+        return check_name(name)
+    except PeerError as wrong:
+        raise ConfigError(f'{option} "{name}": {wrong}') from None
+
+
+def _guest_name(pattern: str) -> str:
+    try:
+        different = pattern.format(n=1) != pattern.format(n=2)
+    except (LookupError, ValueError, AttributeError):
+        different = False
+    if not different:
+        raise ConfigError(f'--guest-name "{pattern}" needs {{n}} for the number, as in client{{n}}')
+    _name(pattern.format(n=99_999), "--guest-name")
+    return pattern

@@ -1,0 +1,185 @@
+"""The server's own terminal: what happens, as lines for people, and the commands typed there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from chatd.core import admin
+from chatd.core.delivery import server_says
+from chatd.core.effects import Effect
+from chatd.core.hub import Hub
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.text import harmless
+
+WAITING = 10_000  # lines for a terminal that does not take them, as after Ctrl-S
+
+Fields = Mapping[str, str | int | None]
+SHOWN: dict[str, str] = {
+    "connect": "{name} has joined from {address}.",
+    "quit": "{name} is quitting. ({address})",
+    "lost": "{name} has lost its connection. ({address})",
+    "gone": "{name} has left: {reason}. ({address})",
+    "renamed": "{name} is now known as {new}.",
+    "refused": "refused {address}: {text}",
+    "kick": "{name} was removed by {by}.",
+    "broadcast": "{from}: {text}",
+    "direct": "{from} -> {to}: {text}",
+    "error": "an error of ours, noted as {reference} in the log",
+    "storage": "cannot store: {reason}",
+}
+REASONS = {"quit": "quit", "eof": "lost", "reset": "lost", "timeout": "lost", "idle": "lost"}
+
+
+def as_line(event: str, fields: Fields) -> str | None:
+    """An event as a person reads it; None for what only the log is for."""
+    if event == "disconnect":
+        event = REASONS.get(str(fields["reason"]), "gone")
+    elif event == "message":
+        event = "broadcast" if fields["to"] == "*" else "direct"
+        fields = {"text": "(not shown)", **fields}
+    shown = SHOWN.get(event)
+    return harmless(shown.format_map(fields)) if shown else None
+
+
+class Printer:
+    """Prints from a thread of its own, so that a terminal that stands still stops nobody."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._print, name="printer", daemon=True)
+        self._thread.start()
+
+    def say(self, line: str) -> None:
+        """Print a line, or drop it where too many wait already."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(line)
+
+    def close(self, patience: float) -> None:
+        """Print what waits, for at most so many seconds."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._thread.join(patience)
+
+    def _print(self) -> None:
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(line, flush=True)
+
+
+class ConsoleCommand(Struct, frozen=True):
+    """One command of the console: what it takes, what it is for, and what it does."""
+
+    takes: str
+    purpose: str
+    act: Callable[[Hub, str], list[Effect] | str]
+
+
+def _all(hub: Hub, text: str) -> list[Effect]:
+    return server_says(hub, text)
+
+
+def _whisper(hub: Hub, rest: str) -> list[Effect]:
+    name, text = split_name(hub, rest)
+    return server_says(hub, text, to=name)
+
+
+def _who(hub: Hub, _: str) -> str:
+    names = [one.name for one in hub.online.values()]
+    return "\n".join(["current users:", *names]) if names else "nobody is here"
+
+
+def _kick(hub: Hub, rest: str) -> list[Effect]:
+    return admin.kick(hub, rest.strip().strip('"'), "the server")
+
+
+def _stop(hub: Hub, _: str) -> list[Effect]:
+    return hub.shut_down("stopped at the console", hub.now)
+
+
+COMMANDS: dict[str, ConsoleCommand] = {
+    "/all": ConsoleCommand("TEXT", "say something to everyone", _all),
+    "/whisper": ConsoleCommand("NAME TEXT", "say something to one", _whisper),
+    "/who": ConsoleCommand("", "list who is here", _who),
+    "/kick": ConsoleCommand("NAME", "remove somebody", _kick),
+    "/stop": ConsoleCommand("", "log everybody off and stop", _stop),
+}
+FOR_USERS = frozenset(
+    {"/help", "/newname", "/nick", "/disc", "/quit", "/leave", "/exit", "/dm", "/bc", "/users"}
+)
+
+
+def split_name(hub: Hub, rest: str) -> tuple[str, str]:
+    """A name, quoted or the longest that is here, and the text behind it."""
+    if rest.startswith('"') and '"' in rest[1:]:
+        name, _, text = rest[1:].partition('"')
+        return name, text.strip()
+    fitting = [one.name for one in hub.online.values() if rest.startswith(one.name + " ")]
+    name = max(fitting, key=len, default=rest.partition(" ")[0])
+    return name, rest[len(name) :].strip()
+
+
+class Console:
+    """Reads the terminal without waiting, and turns its lines into effects."""
+
+    def __init__(self, fd: int, say: Callable[[str], None]) -> None:
+        self._fd = fd
+        self._say = say
+        self._data = b""
+
+    def read(self) -> list[str] | None:
+        """The lines that were typed since the last call; None when the terminal is gone."""
+        try:
+            data = os.read(self._fd, 65_536)
+        except OSError:
+            return None
+        if not data:
+            return None
+        *lines, self._data = (self._data + data).split(b"\n")
+        return [harmless(line.decode(errors="replace")).strip() for line in lines]
+
+    def obey(self, hub: Hub, line: str) -> list[Effect]:
+        """Carry out one line; what is wrong with it is said here and nowhere else."""
+        word, _, rest = line.partition(" ")
+        command = COMMANDS.get(word)
+        if command is None:
+            if line:
+                self._say(_unknown(word))
+            return []
+        try:
+            if command.takes and not rest.strip():
+                raise PeerError(ErrorCode.MISSING_FIELD, field=command.takes)
+            done = command.act(hub, rest.strip())
+        except PeerError as wrong:
+            self._say(f"{word}: {wrong}")
+            return []
+        if isinstance(done, str):
+            self._say(harmless_lines(done))
+            return []
+        return done
+
+
+def harmless_lines(text: str) -> str:
+    """Several lines, each harmless."""
+    return "\n".join(harmless(line) for line in text.split("\n"))
+
+
+def _unknown(word: str) -> str:
+    here = ", ".join(f"{name} {command.takes}".strip() for name, command in COMMANDS.items())
+    why = f"{word} is only for users" if word in FOR_USERS else f"unknown command {word}"
+    return f"{why}; here are: {here}"
+
+
+def terminal() -> int | None:
+    """The descriptor to read commands from: only a terminal whose foreground we are."""
+    with contextlib.suppress(OSError, ValueError):
+        fd = sys.stdin.fileno()
+        if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
+            return fd
+    return None

@@ -1,0 +1,298 @@
+"""The daemon: it joins the loop, the dialects, the hub and the store, and carries out effects."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from chatd import __version__
+from chatd.config import Config
+from chatd.console import Console, Printer, as_line, terminal
+from chatd.core.effects import (
+    Account,
+    Alarm,
+    Close,
+    Effect,
+    Failed,
+    Happened,
+    Hash,
+    Now,
+    Opened,
+    Probe,
+    Send,
+    Stop,
+    Submit,
+    Verify,
+)
+from chatd.core.hub import Hub, Setup
+from chatd.dialects.json import extended
+from chatd.log import ServerLog
+from chatd.net.connection import Connection
+from chatd.net.loop import Loop
+from chatd.passwords import PasswordPool, read_file
+from chatd.peers import Items, Peers
+from chatd.store.base import Store
+from chatd.wire.errors import ConfigError, ErrorCode, PeerError
+from chatd.wire.messages import Bye, Error
+
+FAREWELL = 2.0  # seconds for the last words of a shutdown
+MOTD = "Messages on this server are written to its log."
+
+
+class Daemon:
+    """One process, one port, one log. `run` serves until it is told to stop."""
+
+    def __init__(
+        self, config: Config, store: Store, log: ServerLog, *, passwords: Iterable[Account] = ()
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._log = log
+        refusal = extended(Error.of(PeerError(ErrorCode.SERVER_FULL), fatal=True))
+        self.loop = Loop(self, config.selector, max_clients=config.max_clients, refusal=refusal)
+        self._hub = Hub(
+            _setup(config, store),
+            [*store.accounts(), *passwords],
+            store.last_seq(),
+            max([store.first_free_number(), *(one.number + 1 for one in passwords)]),
+            lambda: secrets.token_urlsafe(24),
+            self._now(),
+        )
+        self._pool = PasswordPool(self.loop.wake)
+        self._peers = Peers(self.loop, self._items)
+        self._signals: list[int] = []
+        self._stopping = ""
+        self._deadline = 0.0
+        self._storage_failed = False
+        self._printer = Printer()
+        self._fd = terminal()
+        self._console = Console(-1 if self._fd is None else self._fd, self._printer.say)
+        self._act: dict[type, Callable[[Any], None]] = {
+            Opened: self._peers.opened,
+            Send: self._peers.send,
+            Close: self._peers.close,
+            Probe: self._peers.probe,
+            Submit: lambda effect: store.submit(effect.ticket, effect.operation),
+            Verify: self._pool.submit,
+            Hash: self._pool.submit,
+            Alarm: self._alarm,
+            Happened: lambda effect: self._happened(effect.event, effect.fields),
+            Stop: self._stop,
+        }
+
+    def _now(self) -> Now:
+        return Now(*self.loop.now())
+
+    # --- its life -------------------------------------------------------------------------------
+
+    def run(self, greeting: str) -> int:
+        """Serve until told to stop; 0, or 1 after an error of ours that ended it."""
+        self._take_signals()
+        if self._fd is not None:
+            self.loop.watch(self._fd, self._typed)
+        self._happened("start", {"version": __version__, "pid": os.getpid()})
+        self._printer.say(greeting)
+        try:
+            return self._serve()
+        finally:
+            self.loop.close()
+            self._pool.close()
+            self._printer.close(FAREWELL)
+
+    def _serve(self) -> int:
+        try:
+            while not self._over():
+                self.loop.turn()
+        except Exception:
+            return self._crashed()
+        self._happened("stop", {"reason": self._stopping})
+        return 0
+
+    def _over(self) -> bool:
+        return bool(self._stopping) and (
+            not self.loop.connections or self.loop.clock() >= self._deadline
+        )
+
+    def _crashed(self) -> int:
+        """An error in our own bookkeeping: say goodbye to everybody, and say why in the log."""
+        self._note_error("the daemon ends")
+        self._peers.say_at_once(
+            Bye("error", "The server has failed; you have been logged off.", reconnect=True)
+        )
+        return 1
+
+    def _take_signals(self) -> None:
+        signal.set_wakeup_fd(self.loop.wake_fd, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._signalled)
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        if self._stopping and number != signal.SIGHUP:
+            os._exit(128 + number)  # asked a second time: at once
+        self._signals.append(number)
+
+    def _obey_signals(self) -> None:
+        while self._signals:
+            number = signal.Signals(self._signals.pop(0))
+            if number == signal.SIGHUP and self._fd is None:
+                self._reload()
+            elif not self._stopping:
+                self._run(self._hub.shut_down(number.name, self._now()))
+
+    def _reload(self) -> None:
+        self._log.reopen()
+        try:
+            known = self._hub.accounts.values()
+            passwords = filed_accounts(self._config, known, self._hub.new_number)
+        except ConfigError as error:
+            self._happened("reload", {"failed": str(error)})
+            return
+        self._hub.replace_passwords(passwords)
+        self._happened("reload", {"passwords": len(passwords)})
+
+    # --- what the loop tells --------------------------------------------------------------------
+
+    def connected(self, connection: Connection) -> None:
+        """See `Application`."""
+        self._peers.add(connection)
+        self._run(
+            self._hub.connected(connection.id, connection.host, connection.origin, self._now())
+        )
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """See `Application`."""
+        items = self._peers.received(connection.id, data)
+        if items:
+            self._items(connection.id, items)
+
+    def _items(self, conn: int, items: Items) -> None:
+        self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
+
+    def closed(self, connection: Connection, why: str) -> None:
+        """See `Application`."""
+        if connection.id not in self.loop.connections:
+            self._peers.forget(connection.id)
+        self._guarded(connection.id, lambda: self._hub.lost(connection.id, why, self._now()))
+
+    def turn_ended(self) -> None:
+        """See `Application`: commit, then answer and deliver."""
+        self._obey_signals()
+        for ticket, answer in self._pool.answers():
+            told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
+            self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
+        while completions := self._store.completions():
+            for done in completions:
+                self._note_storage(done)
+                self._run(self._hub.completed(done, self._now()))
+        while self._peers.overrun:
+            conn = self._peers.overrun.pop()
+            self._run(self._hub.not_reading(conn, self._now()))
+            self._peers.abort(conn)
+
+    def _guarded(self, conn: int, act: Callable[[], list[Effect]]) -> None:
+        """An error of ours in serving one peer costs that peer its connection, and nobody else."""
+        try:
+            self._run(act())
+        except Exception:
+            reference = self._note_error(f"connection {conn}")
+            self._run(self._hub.failed(conn, reference, self._now()))
+
+    def _note_error(self, where: str) -> str:
+        reference = secrets.token_hex(4)
+        self._happened("error", {"reference": reference, "where": where})
+        self._log.traceback(traceback.format_exc())
+        return reference
+
+    def _note_storage(self, done: object) -> None:
+        """Told once when storing begins to fail, and once when it works again."""
+        failed = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
+        if failed != self._storage_failed:
+            self._storage_failed = failed
+            reason = done.why if isinstance(done, Failed) else "it works again"
+            self._happened("storage", {"reason": reason})
+
+    def _typed(self) -> None:
+        lines = self._console.read()
+        if lines is None:
+            assert self._fd is not None
+            self.loop.unwatch(self._fd)
+            return
+        for line in lines:
+            self._hub.now = self._now()
+            self._run(self._console.obey(self._hub, line))
+
+    # --- effects --------------------------------------------------------------------------------
+
+    def _run(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            self._act[type(effect)](effect)
+
+    def _alarm(self, effect: Alarm) -> None:
+        self.loop.after(
+            effect.seconds,
+            lambda: self._run(self._hub.alarm(effect.kind, effect.conn, self._now())),
+        )
+
+    def _stop(self, effect: Stop) -> None:
+        self._stopping = effect.reason
+        self._deadline = self.loop.clock() + FAREWELL
+        self.loop.after(FAREWELL, lambda: None)
+        self.loop.stop_listening()
+
+    def _happened(self, event: str, fields: Any) -> None:
+        if event == "message" and self._config.log_content != "full":
+            if self._config.log_content == "none":
+                return
+            fields = {key: value for key, value in fields.items() if key != "text"}
+        self._log.write(self._now().wall, event, fields)
+        line = as_line(event, fields)
+        if line is not None:
+            self._printer.say(line)
+
+
+def _setup(config: Config, store: Store) -> Setup:
+    return Setup(
+        epoch=store.epoch,
+        server=f"chatd {__version__}",
+        closed=config.passwords is not None,
+        guests=config.guests,
+        guest_name=config.guest_name,
+        operators=config.operators,
+        motd=MOTD if config.log_content == "full" else None,
+    )
+
+
+def filed_accounts(
+    config: Config, known: Iterable[Account], new_number: Callable[[], int]
+) -> list[Account]:
+    """The accounts of the password file, with the numbers they had before."""
+    if config.passwords is None:
+        return []
+    numbers = {account.login: account for account in known}
+    accounts = []
+    for key, (name, secret) in read_file(config.passwords).items():
+        before = numbers.get(key) or Account(new_number(), name, key, key)
+        accounts.append(
+            Account(
+                before.number,
+                before.name,
+                before.key,
+                key,
+                secret,
+                before.last_seen,
+                filed=True,
+            )
+        )
+    return accounts
+
+
+def say_error(error: Exception) -> None:
+    """One line for the operator."""
+    print(f"chatd: {error}", file=sys.stderr)
