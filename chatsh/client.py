@@ -1,0 +1,331 @@
+r"""One side of a conversation with a server, without any I/O: bytes in, bytes and events out.
+
+    client = Client("ana")
+    client.hello()
+    client.send(Outgoing("ben", "hi"))          # goes out as soon as the session is open
+    for segment in client.data_to_send():       # hand each one to the socket
+        ...
+    client.receive(b'{"code":"welcome"}\n')     # what the socket gave
+    for event in client.events():               # what it meant
+        ...
+
+Requests and replies are the messages of `chatd.wire.messages`. Every request is answered by exactly
+one `Answered`, in whatever order the server answers. A request stays with the client until then,
+also over the next `hello`: it is sent again under its first id, by which the server knows it.
+
+A server that answers a bare `welcome` speaks only S3: there a sent message has no answer but that
+it was sent, and the list of users is the one round trip. `chatsh.link` adds the socket.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.framing import Framer
+from chatd.wire.messages import (
+    VERSION,
+    Ack,
+    Admin,
+    AskSeen,
+    Bye,
+    Error,
+    FromServer,
+    Hello,
+    Incoming,
+    IncomingBroadcast,
+    Message,
+    Newname,
+    Notice,
+    Ok,
+    Outgoing,
+    OutgoingBroadcast,
+    Ping,
+    Pong,
+    Quit,
+    Register,
+    Seen,
+    Stats,
+    Users,
+    Welcome,
+    Who,
+    encode,
+)
+
+MAX_FRAME = 16 * 1024 * 1024  # bytes of one object from a server: the names of 100,000 people
+
+Request = Who | Outgoing | OutgoingBroadcast | AskSeen | Newname | Register | Admin | Ping
+Reply = Users | Ack | Seen | Ok | Stats | Pong | Error
+
+_decode = msgspec.json.Decoder(FromServer).decode
+
+
+class Opened(NamedTuple):
+    """The session is open, under `name` (None where a server of S3 assigned one silently)."""
+
+    name: str | None
+    extended: bool
+    motd: str | None = None
+
+
+class Refused(NamedTuple):
+    """There is no session, and why; the server closes."""
+
+    error: Error
+
+
+class Strange(NamedTuple):
+    """What answered the hello is no chat server."""
+
+
+class Answered(NamedTuple):
+    """The reply to the request that `send` gave this id; None: sent, and S3 has no reply to it."""
+
+    id: str
+    request: Request
+    reply: Reply | None
+
+
+Event = Opened | Refused | Strange | Answered | Incoming | IncomingBroadcast | Notice | Bye
+
+# What a server of S3 can be asked, and how; its list of users serves as the round trip.
+_PLAIN: dict[type[Message], Callable[[Any], Message]] = {
+    Who: lambda _: Who(),
+    Ping: lambda _: Who(),
+    Outgoing: lambda said: Outgoing(said.to, said.content),
+    OutgoingBroadcast: lambda said: OutgoingBroadcast(said.content),
+}
+_REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
+    Who: (Users,),
+    Outgoing: (Ack,),
+    OutgoingBroadcast: (Ack,),
+    AskSeen: (Seen,),
+    Newname: (Ok,),
+    Register: (Ok,),
+    Admin: (Ok, Stats),
+    Ping: (Pong,),
+}
+_NOT_IN_S3 = "This server does not know how to do that."
+
+
+def _fitting(request: Request) -> tuple[type, ...]:
+    """What may answer it; no server can surprise a client with anything else."""
+    return (Error, type(None), *_REPLIES[type(request)])
+
+
+class Client:
+    """The client's side of one account's sessions, one after the other.
+
+    `name` None asks the server to assign one. `program` names the software to the server's
+    operator. Not thread-safe: `chatsh.link.Link` puts a lock around it.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        password: str | None = None,
+        notices: bool = True,
+        program: str = "chatsh",
+    ) -> None:
+        self.name = name  # the present one, which `Newname` changes
+        self.password = password
+        self.opened = False  # between welcome and the end of the session
+        self.extended = False
+        self.users: tuple[str, ...] = ()  # who is here, as far as the server told
+        self._account = name
+        self._notices = notices
+        self._program = program
+        self._token: str | None = None
+        self._framer = Framer(MAX_FRAME)
+        self._unanswered: dict[str, Request] = {}  # by id, in the order of sending
+        self._segments: list[bytes] = []
+        self._events: list[Event] = []
+        self._ids = map(f"{secrets.token_hex(6)}-{{}}".format, itertools.count(1))
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests wait for their answer, those kept for the next session included."""
+        return len(self._unanswered)
+
+    def hello(self) -> None:
+        """Begin a session on a fresh connection, the first one or the next."""
+        self.opened = False
+        self._framer = Framer(MAX_FRAME)
+        self._segments.clear()
+        self._write(
+            Hello(
+                self._account if self.password else self.name,
+                v=VERSION,
+                password=self.password,
+                token=self._token,
+                client=self._program,
+                notices=self._notices or None,
+            )
+        )
+
+    def send(self, request: Request) -> str:
+        """Ask the server for something; the id returned is the one of its `Answered`."""
+        key = next(self._ids)
+        self._unanswered[key] = request
+        if self.opened:
+            self._transmit(key, request)
+        return key
+
+    def probe(self) -> None:
+        """Make the server say something, if it is still there."""
+        self._write(Ping() if self.extended else Who())
+
+    def quit(self) -> None:
+        """Say that this is a leaving, not a loss; the server closes."""
+        if self.opened:
+            self._write(Quit())
+
+    def data_to_send(self) -> list[bytes]:
+        """What is to be sent now, each to be given to the socket on its own; empties the list."""
+        segments, self._segments = self._segments, []
+        return segments
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def receive(self, data: bytes) -> None:
+        """Take what the server sent, cut anywhere. Never raises for what it holds."""
+        for frame in self._framer.feed(data):
+            if isinstance(frame, PeerError):
+                self._garbage()
+                continue
+            try:
+                message = _decode(frame)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                continue  # of a newer server: what we do not know is not for us
+            self._take(message)
+
+    def _take(self, message: FromServer) -> None:
+        handler = self._HANDLERS.get(type(message))
+        if handler:
+            handler(self, message)
+        elif self.opened:
+            self._events.append(message)  # type: ignore[arg-type]
+
+    def _garbage(self) -> None:
+        if not self.opened:
+            self._events.append(Strange())
+
+    def _write(self, message: Message) -> None:
+        self._segments.append(encode(message) + b"\n")
+
+    # --- requests ---
+
+    def _transmit(self, key: str, request: Request) -> None:
+        if not self.extended:
+            self._transmit_plain(key, request)
+        elif isinstance(request, Ping):
+            self._write(replace(request, n=key))
+        else:
+            self._write(replace(request, id=key))
+
+    def _transmit_plain(self, key: str, request: Request) -> None:
+        form = _PLAIN.get(type(request))
+        if form is None:
+            unknown = ErrorCode.UNKNOWN_CODE
+            self._answer(key, Error(int(unknown), unknown.name.lower(), _NOT_IN_S3))
+            return
+        self._write(form(request))
+        if not isinstance(request, Who | Ping):
+            self._answer(key, None)
+
+    def _answer(self, key: str, reply: Reply | None) -> None:
+        request = self._unanswered.get(key)
+        if request is None or not isinstance(reply, _fitting(request)):
+            return
+        del self._unanswered[key]
+        if isinstance(reply, Ok):
+            self._done(request)
+        self._events.append(Answered(key, request, reply))
+
+    def _done(self, request: Request) -> None:
+        """Remember what the next hello has to say."""
+        if isinstance(request, Newname):
+            self._renamed(self.name, request.name)
+            self.name = request.name
+        elif isinstance(request, Register):
+            self._account, self.password = self.name, request.password
+
+    # --- what the server says ---
+
+    def _welcome(self, welcome: Welcome) -> None:
+        if self.opened:
+            return
+        self.opened = True
+        self.extended = welcome.v is not None
+        self.name = welcome.name or self.name
+        self._token = welcome.token
+        self._events.append(Opened(self.name, self.extended, welcome.motd))
+        for key, request in list(self._unanswered.items()):
+            self._transmit(key, request)
+
+    def _error(self, error: Error) -> None:
+        if error.re is not None:
+            self._answer(error.re, error)
+        elif not self.opened and error.error != ErrorCode.BAD_TOKEN:
+            self._events.append(Refused(error))
+
+    def _listed(self, users: Users) -> None:
+        self.users = tuple(users.users)
+        if users.re is not None:
+            self._answer(users.re, users)
+            return
+        for key, request in self._unanswered.items():
+            if isinstance(request, Who | Ping):
+                self._answer(key, users if isinstance(request, Who) else Pong(request.n))
+                return
+
+    def _replied(self, reply: Ack | Ok | Seen | Stats) -> None:
+        if reply.re is not None:
+            self._answer(reply.re, reply)
+
+    def _pinged(self, ping: Ping) -> None:
+        self._write(Pong(ping.n))
+
+    def _ponged(self, pong: Pong) -> None:
+        self._answer(str(pong.n), pong)
+
+    def _noticed(self, notice: Notice) -> None:
+        if notice.kind == "renamed":
+            self._renamed(notice.name, notice.new)
+        elif notice.kind == "joined" and notice.name is not None:
+            self.users = (*(name for name in self.users if name != notice.name), notice.name)
+        elif notice.kind in ("quit", "lost", "removed"):
+            self.users = tuple(name for name in self.users if name != notice.name)
+        self._events.append(notice)
+
+    def _renamed(self, old: str | None, new: str | None) -> None:
+        if new is not None:
+            self.users = tuple(new if name == old else name for name in self.users)
+
+    def _said_goodbye(self, bye: Bye) -> None:
+        self.opened = False
+        self._events.append(bye)
+
+    _HANDLERS: ClassVar[dict[type[Message], Callable[[Client, Any], None]]] = {
+        Welcome: _welcome,
+        Error: _error,
+        Users: _listed,
+        Ack: _replied,
+        Ok: _replied,
+        Seen: _replied,
+        Stats: _replied,
+        Ping: _pinged,
+        Pong: _ponged,
+        Notice: _noticed,
+        Bye: _said_goodbye,
+    }

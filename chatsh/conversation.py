@@ -1,0 +1,208 @@
+"""What a typed line does and what an event shows, for whatever takes the lines and shows the text.
+
+Two threads meet here: `enter` belongs to the one that reads the keyboard or the pipe, `handle` to
+the one that reads the link (or to `enter` itself, for what is answered at once). What both touch is
+replaced as a whole or belongs to the link, which has a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol
+
+from rich.text import Text
+
+from chatd.wire.messages import (
+    AskSeen,
+    Bye,
+    Error,
+    Incoming,
+    IncomingBroadcast,
+    Newname,
+    Notice,
+    Outgoing,
+    OutgoingBroadcast,
+    Ping,
+    Quit,
+    Register,
+    Who,
+)
+from chatsh import render
+from chatsh.client import Answered, Event, Opened, Request
+from chatsh.grammar import (
+    Complaint,
+    Help,
+    Mode,
+    Protect,
+    Situation,
+    Switch,
+    parse,
+)
+from chatsh.link import GaveUp, Keeper, Link, Lost
+
+
+class ExitCode(IntEnum):
+    """How `chatsh` ends."""
+
+    NORMAL = 0
+    CANNOT_CONNECT = 1
+    USAGE = 2
+    LOST = 3
+    REFUSED = 4
+    REMOVED = 5
+
+
+class Front(Protocol):
+    """What shows the conversation. `show` and `leave` may be called from any thread."""
+
+    def show(self, text: Text) -> None:
+        """Put lines before the person, soon and in the order of the calls."""
+
+    def leave(self, code: int) -> None:
+        """End with this exit code, unless an earlier call gave one."""
+
+    def secret(self, prompt: str) -> str | None:
+        """Ask for something that nobody may read; None where that cannot be asked."""
+
+
+_Table = Mapping[type, Callable[[Any, Any], None]]
+_BYE_CODES = {"quit": ExitCode.NORMAL, "shutdown": ExitCode.LOST, "error": ExitCode.LOST}
+
+
+class Conversation:
+    """One person's, from the first prompt to the exit code."""
+
+    def __init__(self, link: Link, front: Front, *, reconnect: bool) -> None:
+        self.mode = Mode.GENERAL
+        self.keeper = Keeper(link, self.handle, reconnect=reconnect)
+        self._link = link
+        self._front = front
+        self._down = False  # the link is lost and being opened again
+        self._silent: set[str] = set()  # ids of requests that nobody typed
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the line being typed."""
+        return self.mode.value + render.PROMPT
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who is known to be here; a snapshot, for any thread."""
+        return self._link.client.users
+
+    # --- lines ---
+
+    def enter(self, line: str) -> None:
+        """Do what a line asks for. Never raises for what it holds."""
+        action = parse(line, Situation(self.mode, self.names))
+        if action is not None:
+            self._DO[type(action)](self, action)
+
+    def quit(self) -> None:
+        """Leave, as asked."""
+        self._front.leave(ExitCode.NORMAL)
+
+    def _request(self, request: Request) -> None:
+        self._link.send(request)
+        if self._down:
+            self._front.show(render.complaint(render.KEPT))
+            self.keeper.hurry()
+
+    def _switch(self, switch: Switch) -> None:
+        self.mode = switch.mode
+
+    def _complain(self, complaint: Complaint) -> None:
+        self._front.show(render.complaint(complaint.text))
+
+    def _help(self, wanted: Help) -> None:
+        command = wanted.command
+        self._front.show(render.one_command(command) if command else render.all_commands())
+
+    def _protect(self, _: Protect) -> None:
+        password = self._front.secret("password: ")
+        if not password:
+            self._complain(Complaint("No password was given; your name stays as it is."))
+        elif self._front.secret("the same again: ") != password:
+            self._complain(Complaint("The two are not the same; your name stays as it is."))
+        else:
+            self._request(Register(password))
+
+    # --- events ---
+
+    def handle(self, event: Event | Lost | GaveUp) -> None:
+        """Show what happened."""
+        handler = self._SHOW.get(type(event))
+        if handler:
+            handler(self, event)
+
+    def _heard(self, message: Incoming | IncomingBroadcast) -> None:
+        self._front.show(render.said(message.sender, message.content))
+
+    def _noticed(self, notice: Notice) -> None:
+        self._front.show(render.notice(notice.text))
+
+    def _answered(self, answered: Answered) -> None:
+        if answered.id in self._silent:
+            self._silent.discard(answered.id)
+        elif isinstance(answered.reply, Error):
+            self._front.show(render.wrong(answered.reply.text))
+        else:
+            self._front.show(self._ANSWERS[type(answered.request)](self, answered))
+
+    def _own(self, answered: Answered) -> Text:
+        assert isinstance(answered.request, Outgoing | OutgoingBroadcast)
+        return render.said(self._link.client.name, answered.request.content, own=True)
+
+    def _goodbye(self, bye: Bye) -> None:
+        if bye.reason != "quit":
+            text = render.SHUTDOWN if bye.reason == "shutdown" else bye.text
+            self._front.show(render.complaint(text))
+        self._front.leave(_BYE_CODES.get(bye.reason, ExitCode.REMOVED))
+
+    def _lost(self, lost: Lost) -> None:
+        self._down = lost.again
+        self._front.show(render.complaint(render.LOST))
+        if lost.again and not self._link.settled:
+            self._front.show(render.complaint(render.KEPT))
+            self.keeper.hurry()
+
+    def _opened(self, _: Opened) -> None:
+        if self._down:
+            self._down = False
+            self._front.show(render.notice(render.CONNECTED_AGAIN))
+            self._silent.add(self._link.send(Who()))
+
+    def _gave_up(self, gave_up: GaveUp) -> None:
+        error = gave_up.error
+        text = f"{error.error}: {error.text}" if error else render.UNREACHABLE
+        self._front.show(render.complaint(text))
+        self._front.leave(ExitCode.REFUSED if error else ExitCode.LOST)
+
+    _DO: ClassVar[_Table] = {
+        Switch: _switch,
+        Complaint: _complain,
+        Help: _help,
+        Protect: _protect,
+        Quit: lambda self, _: self.quit(),
+        **dict.fromkeys((Who, Outgoing, OutgoingBroadcast, AskSeen, Newname, Ping), _request),
+    }
+    _SHOW: ClassVar[_Table] = {
+        Incoming: _heard,
+        IncomingBroadcast: _heard,
+        Notice: _noticed,
+        Answered: _answered,
+        Bye: _goodbye,
+        Opened: _opened,
+        Lost: _lost,
+        GaveUp: _gave_up,
+    }
+    _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], Text]]] = {
+        Who: lambda _, answered: render.users(answered.reply.users),
+        Outgoing: _own,
+        OutgoingBroadcast: _own,
+        AskSeen: lambda _, answered: render.seen(answered.reply),
+        Newname: lambda self, _: render.notice(f"You are now {self._link.client.name}."),
+        Register: lambda _, __: render.notice("Your name is protected now."),
+        Ping: lambda _, answered: render.pong(answered.request.n),
+    }

@@ -1,0 +1,407 @@
+"""The socket under a client, the thread that reads it, and the coming back after a loss.
+
+A program that answers what it is told needs no thread:
+
+    with Link(Address("localhost", 8000), Client("echo")) as link:
+        link.open()
+        for event in link.events():
+            if isinstance(event, Incoming):
+                link.send(Outgoing(event.sender, event.content))
+
+`Keeper` reads a link in a thread of its own for a program that has something else to wait for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from chatd.wire.errors import ErrorCode
+from chatd.wire.messages import Error
+from chatd.wire.text import harmless
+from chatsh.client import Answered, Client, Event, Opened, Refused, Reply, Request, Strange
+
+TIMEOUT = 10.0  # seconds until a server must have accepted and said welcome
+QUIET = 20.0  # seconds of silence before the server is asked whether it is there, and per send
+MISSES = 3  # such questions without an answer are a loss
+LINGER = 1.0  # seconds for the server's last word after ours
+PATIENCE = 10.0  # seconds a typed line waits for a server that is not there
+HURRIED = 1.0  # seconds between attempts while one waits, at most
+SPACING = 0.02  # seconds between two objects for a server that reads one per segment
+CHUNK = 65_536
+
+
+class Address(NamedTuple):
+    """Where a server listens; the empty host is this machine."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{harmless(self.host) or 'localhost'}, port {self.port}"
+
+
+class LinkError(Exception):
+    """There is no connection; the text is one sentence with host, port and reason."""
+
+
+class LoginRefusedError(Exception):
+    """The server does not open a session; `error` is what it said."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(f"{error.error}: {harmless(error.text)}")
+        self.error = error
+
+
+class Lost(NamedTuple):
+    """The link broke without a last word; whether it is being opened again."""
+
+    again: bool
+
+
+class GaveUp(NamedTuple):
+    """The link is not opened any more; `error` where the server refused."""
+
+    error: Error | None = None
+
+
+def connect(address: Address, timeout: float) -> socket.socket:
+    """A connected socket; raises `LinkError` with what the system's error means here."""
+    try:
+        sock = socket.create_connection((address.host or "localhost", address.port), timeout)
+    except (socket.gaierror, UnicodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a possible name"
+        why = f"that host name cannot be resolved ({reason})"
+        raise LinkError(f"cannot connect to {address}: {why}") from error
+    except TimeoutError as error:
+        why = f"no answer within {timeout:g} seconds (timed out)"
+        raise LinkError(f"cannot connect to {address}: {why}") from error
+    except OSError as error:
+        why = _REASONS.get(error.errno or 0, "{0}").format(error.strerror)
+        raise LinkError(f"cannot connect to {address}: {why}") from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
+
+
+_REASONS = {
+    errno.ECONNREFUSED: "nothing listens there ({0}); is the server running?",
+    errno.EHOSTUNREACH: "the host cannot be reached ({0})",
+    errno.ENETUNREACH: "there is no way to that network ({0})",
+}
+
+
+class Link:
+    """A client and its socket. `send` may be called from any thread, reading is one thread's.
+
+    `deliver` is called with each event, in order and never twice at once; without it they wait for
+    `events`.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        client: Client,
+        *,
+        timeout: float = TIMEOUT,
+        quiet: float = QUIET,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.address = address
+        self.client = client
+        self.deliver: Callable[[Event], None] | None = None
+        self._timeout = timeout
+        self._quiet = quiet
+        self._clock = clock
+        self._pause = pause
+        self._lock = threading.RLock()
+        self._socket: socket.socket | None = None
+        self._arrived: deque[Event] = deque()
+        self._sent_at = 0.0
+        self._misses = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every request has been answered, and its answer delivered."""
+        with self._lock:
+            return not self.client.unanswered
+
+    def open(self, timeout: float | None = None) -> Opened:
+        """Connect and log in; raises `LinkError` or `LoginRefusedError`."""
+        timeout = self._timeout if timeout is None else timeout
+        deadline = self._clock() + timeout
+        fresh = connect(self.address, timeout)
+        with self._lock:
+            self.drop()
+            self._socket = fresh
+            self._misses = 0
+            self.client.hello()
+            self._flush()
+        try:
+            opened = self._wait_for_welcome(fresh, deadline)
+        except (LinkError, LoginRefusedError):
+            self.drop()
+            raise
+        fresh.settimeout(self._quiet)
+        return opened
+
+    def _wait_for_welcome(self, fresh: socket.socket, deadline: float) -> Opened:
+        while True:
+            fresh.settimeout(max(deadline - self._clock(), 0.01))
+            for event in self._receive(self._welcome_bytes(fresh)):
+                if isinstance(event, Opened):
+                    return event
+                if isinstance(event, Refused):
+                    raise LoginRefusedError(event.error)
+                if isinstance(event, Strange):
+                    raise LinkError(f"{self.address} answers, but it is not a chat server")
+
+    def _welcome_bytes(self, fresh: socket.socket) -> bytes:
+        try:
+            data = fresh.recv(CHUNK)
+        except TimeoutError as error:
+            raise LinkError(
+                f"{self.address} accepts connections but says no welcome; is it a chat server?"
+            ) from error
+        except OSError as error:
+            raise LinkError(f"{self.address} broke the connection ({error.strerror})") from error
+        if not data:
+            raise LinkError(
+                f"{self.address} closed the connection without a welcome; is it a chat server?"
+            )
+        return data
+
+    def send(self, request: Request) -> str:
+        """Ask for something, now or when the link is there; the id is that of its `Answered`."""
+        with self._lock:
+            key = self.client.send(request)
+            self._flush()
+            self._settle()
+        return key
+
+    def ask(self, request: Request) -> Reply | None:
+        """Ask and wait for the answer; other events stay for `events`.
+
+        Raises `LinkError` where the connection ends first. Not beside a thread that reads.
+        """
+        key, kept = self.send(request), deque[Event]()
+        for event in self.events():
+            if isinstance(event, Answered) and event.id == key:
+                self._arrived.extendleft(reversed(kept))
+                return event.reply
+            kept.append(event)
+        raise LinkError(f"{self.address} closed the connection")
+
+    def events(self) -> Iterator[Event]:
+        """What happens, as it happens; ends with the connection."""
+        while True:
+            while self._arrived:
+                yield self._arrived.popleft()
+            if not self.read():
+                yield from self._arrived
+                self._arrived.clear()
+                return
+
+    def read(self) -> bool:
+        """Wait for bytes and take them; False where the connection has ended."""
+        sock = self._socket
+        try:
+            data = sock.recv(CHUNK) if sock else b""
+        except TimeoutError:
+            return self._missed()
+        except OSError:
+            data = b""
+        if not data:
+            return False
+        self._misses = 0
+        self._receive(data)
+        return True
+
+    def _missed(self) -> bool:
+        """Nothing came for a while: ask, and in the end believe that nobody is there."""
+        with self._lock:
+            # A server of S3 need not say anything, unless it was asked for something.
+            if self.client.extended or self.client.unanswered:
+                self._misses += 1
+            if self.client.extended:
+                self.client.probe()
+                self._flush()
+        return self._misses <= MISSES
+
+    def _receive(self, data: bytes) -> list[Event]:
+        with self._lock:
+            self.client.receive(data)
+            self._flush()
+            return self._settle()
+
+    def _settle(self) -> list[Event]:
+        events = self.client.events()
+        if self.deliver is None:
+            self._arrived.extend(events)
+            return events
+        for event in (*self._arrived, *events):
+            self.deliver(event)
+        self._arrived.clear()
+        return events
+
+    def _flush(self) -> None:
+        """Send what the client has. A failure shows where the connection is read."""
+        for segment in self.client.data_to_send():
+            if self._socket is None:
+                return
+            if self.client.opened and not self.client.extended:
+                self._pause(max(self._sent_at + SPACING - self._clock(), 0))
+                self._sent_at = self._clock()
+            try:
+                self._socket.sendall(segment)
+            except OSError:  # a timeout too: half a frame is out, nothing can follow it
+                self._shut(socket.SHUT_RDWR)
+                return
+
+    def say_goodbye(self) -> None:
+        """Leave politely; what the server still says can be read until it closes."""
+        with self._lock:
+            if self._socket:
+                self._socket.settimeout(LINGER)
+            self.client.quit()
+            self._flush()
+            self._shut(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Leave politely, hear the last word, and free the socket."""
+        self.say_goodbye()
+        deadline = self._clock() + LINGER
+        with contextlib.suppress(OSError):
+            while self._socket and self._clock() < deadline and self._socket.recv(CHUNK):
+                pass
+        self.drop()
+
+    def drop(self) -> None:
+        """Free the socket, whatever is on its way."""
+        with self._lock:
+            if self._socket:
+                self._socket.close()
+            self._socket = None
+            self.client.opened = False
+
+    def _shut(self, how: int) -> None:
+        with contextlib.suppress(OSError):
+            if self._socket:
+                self._socket.shutdown(how)
+
+
+def backoff(first: float = 0.5, most: float = 30.0) -> Iterator[float]:
+    """Seconds between attempts: doubling up to `most`, each spread over its whole length."""
+    ceiling = first
+    while True:
+        yield random.uniform(0, ceiling)  # noqa: S311  # spreads load, hides nothing
+        ceiling = min(2 * ceiling, most)
+
+
+class Keeper:
+    """Reads a link in a thread, and opens it again when it is lost.
+
+    `deliver` gets the events of the link, and `Lost` and `GaveUp`, in the thread's context or in
+    that of a caller of `send`. An `Opened` is a coming back.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        deliver: Callable[[Event | Lost | GaveUp], None],
+        *,
+        reconnect: bool = True,
+        patience: float = PATIENCE,
+        delays: Callable[[], Iterator[float]] = backoff,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.link = link
+        self._deliver = deliver
+        self._reconnect = reconnect
+        self._patience = patience
+        self._delays = delays
+        self._clock = clock
+        self._deadline: float | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+
+    def start(self) -> None:
+        """Read from now on; what has arrived already is delivered first."""
+        self.link.deliver = self._deliver
+        self._thread.start()
+
+    def hurry(self) -> None:
+        """Somebody waits: try at once, and give up when the patience is over."""
+        if self._deadline is None:
+            self._deadline = self._clock() + self._patience
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Leave politely, and wait a moment for the server's last word."""
+        self._stopping = True
+        self._wake.set()
+        self.link.say_goodbye()
+        self._thread.join(LINGER)
+        self.link.drop()
+
+    def _run(self) -> None:
+        while True:
+            while self.link.read():
+                pass
+            lost = self.link.client.opened  # nobody said goodbye
+            self.link.drop()
+            if self._stopping or not lost or not self._come_back():
+                return
+
+    def _come_back(self) -> bool:
+        """Open the link again; False where that is given up."""
+        self._deadline = None
+        self._deliver(Lost(self._reconnect))
+        delays = self._delays()
+        while self._reconnect and self._wait(next(delays)):
+            try:
+                self.link.open(min(self._time_left(), TIMEOUT))
+            except LinkError:
+                continue
+            except LoginRefusedError as refused:
+                if refused.error.error == ErrorCode.ALREADY_LOGGED_IN:
+                    continue  # our own lost session; the server is about to find out
+                self._deliver(GaveUp(refused.error))
+                return False
+            return True
+        if not self._stopping:
+            self._deliver(GaveUp())
+        return False
+
+    def _wait(self, delay: float) -> bool:
+        """Let time pass before the next attempt; False where there is to be none."""
+        if self._deadline is not None:
+            delay = min(delay, HURRIED, self._time_left())
+        self._wake.wait(delay)
+        self._wake.clear()
+        return not self._stopping and self._time_left() > 0
+
+    def _time_left(self) -> float:
+        return math.inf if self._deadline is None else self._deadline - self._clock()

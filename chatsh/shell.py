@@ -1,0 +1,277 @@
+"""The front of a conversation on a terminal: a thin cmd2 application with a loop of its own.
+
+One rule carries all of it: only the main thread writes to the terminal. Whoever has something to
+show appends it to the outbox and wakes the main thread, which erases the line being typed, writes
+everything at once, and draws the line again. Text typed goes to the grammar and never to cmd2's
+parser, for which `|`, `>`, `!`, `#` and an open quote mean something.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import signal
+import sys
+import termios
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+import platformdirs
+from cmd2 import Cmd, Statement
+from cmd2 import rich_utils as ru
+from cmd2.parsing import StatementParser
+from prompt_toolkit.application.current import get_app_or_none
+from prompt_toolkit.lexers import SimpleLexer
+from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.utils import is_dumb_terminal
+from rich.text import Text
+
+from chatsh.completer import ChatCompleter
+from chatsh.conversation import Conversation
+from chatsh.grammar import BY_WORD
+from chatsh.link import Link
+
+CHAT = "say"  # cmd2's name for every line that is not a command
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+BUSY = 0.05  # seconds until a terminal that another program has is asked for again
+
+
+class LineParser(StatementParser):
+    """Gives cmd2 the name of the command and keeps the line as it was typed. Never raises."""
+
+    def parse(self, line: str) -> Statement:
+        """The statement of a line; one without a command for a blank line."""
+        word = line.split(maxsplit=1)[0].lower() if line.strip() else ""
+        command = word if word in BY_WORD else CHAT
+        return Statement(line, raw=line, command=command if word else "")
+
+
+class Shell(Cmd):
+    """One conversation on a terminal. Construct it where the terminal is already quiet."""
+
+    def __init__(self, link: Link, *, reconnect: bool, history: str = "") -> None:
+        # Set before cmd2 looks at the terminal.
+        ru.ALLOW_STYLE = ru.AllowStyle.NEVER if is_dumb_terminal() else ru.AllowStyle.TERMINAL
+        super().__init__(
+            allow_cli_args=False,
+            allow_clipboard=False,
+            allow_redirection=False,
+            auto_suggest=False,
+            persistent_history_file=history,
+            shortcuts={},
+            terminators=[],
+        )
+        self._conversation = Conversation(link, self, reconnect=reconnect)
+        self._outbox: deque[Text] = deque()
+        self._code: int | None = None
+        self._interrupted = False
+        self._dumb = is_dumb_terminal()
+        self._replace_commands()
+        self._set_up_session()
+
+    def _replace_commands(self) -> None:
+        """Take cmd2's own commands away and bind ours, from the grammar's table."""
+        for name in super().get_all_commands():
+            setattr(self, f"do_{name}", None)
+        for name in list(self.settables):
+            self.remove_settable(name)
+        for word in (*BY_WORD, CHAT):
+            setattr(self, f"do_{word}", self._do)
+        self.hidden_commands = [CHAT]
+        self.statement_parser = LineParser(terminators=[], shortcuts={})
+
+    def _set_up_session(self) -> None:
+        session = self.main_session
+        session.completer = ChatCompleter(
+            lambda: self._conversation.names, lambda: self._conversation.mode
+        )
+        session.lexer = SimpleLexer()
+        session.multiline = False
+        session.prompt_continuation = ""
+
+    def _do(self, statement: Statement) -> bool:
+        self._conversation.enter(statement.raw)
+        return self._code is not None
+
+    # --- the front, called from any thread and from signal handlers ---
+
+    def show(self, text: Text) -> None:
+        """Queue lines to stand above the line being typed."""
+        self._outbox.append(text)
+        self._wake()
+
+    def leave(self, code: int) -> None:
+        """End with this code; the first one counts."""
+        if self._code is None:
+            self._code = code
+        self._wake()
+
+    def secret(self, prompt: str) -> str | None:
+        """Ask without echo; None for an empty answer, Ctrl-C, Ctrl-D or the end of the link."""
+        ask = getpass.getpass if self._dumb else self.read_secret
+        try:
+            return ask(prompt) or None
+        except (EOFError, KeyboardInterrupt):
+            return None
+
+    def _wake(self) -> None:
+        app = get_app_or_none()
+        loop = app.loop if app else None
+        if loop:
+            # The loop may have closed just now: then the next prompt drains.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._on_wake)
+
+    # --- the main thread ---
+
+    def _on_wake(self) -> None:
+        """Show what waits, around the prompt that is on the screen."""
+        app = get_app_or_none()
+        if app is None or not app.is_running or app.is_done:
+            return  # left in the outbox for the next prompt
+        # Private, but nothing public tells that Ctrl-Z or an editor has the terminal.
+        if getattr(app, "_running_in_terminal", False):
+            assert app.loop
+            app.loop.call_later(BUSY, self._on_wake)
+            return
+        if self._outbox and self._dumb:
+            self._write(f"\n{self._taken()}{self._conversation.prompt}{app.current_buffer.text}")
+        elif self._outbox:
+            app.renderer.erase()
+            app.output.write_raw(self._taken())
+            app.output.flush()
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
+        if self._code is not None:
+            app.exit(exception=EOFError())
+        elif self._interrupted:
+            self._interrupted = False
+            app.exit(exception=KeyboardInterrupt())
+
+    def pre_prompt(self) -> None:
+        """Show what came between two prompts."""
+        self._interrupted = False
+        self._drain()
+        app = get_app_or_none()
+        if self._code is not None and app:
+            app.exit(exception=EOFError())
+
+    def _drain(self) -> None:
+        if self._outbox:
+            self._write(self._taken())
+
+    def _taken(self) -> str:
+        """Everything that waits, as the bytes for this terminal; the outbox is empty then."""
+        console = ru.Cmd2GeneralConsole(file=self.stdout)
+        with console.capture() as capture:
+            while self._outbox:
+                console.print(self._outbox.popleft(), soft_wrap=True)
+        return capture.get()
+
+    def _write(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def _read_line(self) -> str:
+        if self._dumb:
+            self._drain()  # there, prompt_toolkit calls no pre_prompt
+        with patch_stdout():  # a net for what a library might print
+            return self.main_session.prompt(
+                self._prompt, pre_run=self.pre_prompt, handle_sigint=False
+            )
+
+    def _prompt(self) -> str:
+        # Asked for at every redraw: on a dumb terminal the one hook inside the running loop, where
+        # what came just before the loop began can still be shown.
+        if self._dumb and (self._outbox or self._code is not None):
+            self._wake()
+        return self._conversation.prompt
+
+    def cmdloop(self, intro: Any = "") -> int:
+        """Read and do lines until somebody leaves; the exit code."""
+        while self._code is None:
+            try:
+                line = self._read_line()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                self._conversation.quit()
+            else:
+                self.onecmd_plus_hooks(line)
+        return self._code
+
+    def run(self) -> int:
+        """The whole conversation, with the terminal as it was before and after."""
+        handlers = dict.fromkeys(SIGNALS, self._on_end) | {signal.SIGINT: self._on_interrupt}
+        with _handling(handlers):
+            self._conversation.keeper.start()
+            try:
+                return self.cmdloop()
+            finally:
+                self._conversation.keeper.stop()
+                with contextlib.suppress(OSError):  # the terminal may be gone
+                    self._drain()
+
+    def _on_interrupt(self, _: int, __: FrameType | None) -> None:
+        """End a command, else the line being typed; never prompt_toolkit's own work."""
+        if self.current_command is not None:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self._wake()
+
+    def _on_end(self, number: int, _: FrameType | None) -> None:
+        self.leave(128 + number)
+        if self.current_command is not None:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handling(
+    handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]],
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def quiet_terminal(fd: int) -> Iterator[None]:
+    """Echo off, also while no prompt is there, and everything as it was in the end.
+
+    Keys typed between two prompts would else appear twice: once from the terminal itself.
+    """
+    before = termios.tcgetattr(fd)
+    quiet = [*before]
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(fd, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+def history_file() -> str:
+    """Where typed lines are kept, readable by their writer alone; empty where that cannot be."""
+    path = platformdirs.user_state_path("chatsh") / "history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.fchmod(fd, 0o600)
+        os.close(fd)
+    except OSError as error:
+        print(f"chatsh: no history is kept: {path}: {error.strerror}", file=sys.stderr)
+        return ""
+    return str(path)
+
+
+def run(link: Link, *, reconnect: bool) -> int:
+    """Chat on the terminal; the exit code."""
+    with quiet_terminal(sys.stdin.fileno()):
+        return Shell(link, reconnect=reconnect, history=history_file()).run()

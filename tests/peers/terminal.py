@@ -1,0 +1,123 @@
+"""A person at a terminal: a program in a pty, judged by the screen that a terminal would show."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import pexpect
+import pyte
+
+PATIENCE = 30.0  # seconds, only for giving up
+
+
+class _Screen(pyte.HistoryScreen):
+    """Answers what a program asks its terminal, such as where the cursor is."""
+
+    def __init__(self, columns: int, rows: int, answer: Callable[[bytes], None]) -> None:
+        super().__init__(columns, rows, history=10_000)
+        self._answer = answer
+
+    def write_process_input(self, data: str) -> None:
+        self._answer(data.encode())
+
+
+class Terminal:
+    """One program, its pty and its screen. Call `pump` often, or the program blocks."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        size: tuple[int, int] = (24, 80),
+        cwd: str | None = None,
+    ) -> None:
+        self.child = pexpect.spawn(argv[0], list(argv[1:]), dimensions=size, env=dict(env), cwd=cwd)
+        self.child.delaybeforesend = None
+        self.raw = b""  # everything the program wrote
+        self.ended = False
+        self.screen = _Screen(size[1], size[0], self._send)
+        self._stream = pyte.ByteStream(self.screen)
+
+    @property
+    def rows(self) -> list[str]:
+        """Everything there is to see, what has scrolled away included."""
+        scrolled = ["".join(row[x].data for x in range(self.screen.columns)) for row in self._above]
+        return [row.rstrip() for row in (*scrolled, *self.screen.display)]
+
+    @property
+    def _above(self) -> list[Mapping[int, pyte.screens.Char]]:
+        return list(self.screen.history.top)
+
+    @property
+    def row(self) -> str:
+        """The row with the cursor."""
+        return self.screen.display[self.screen.cursor.y].rstrip()
+
+    def type(self, text: str) -> None:
+        self._send(text.encode())
+
+    def enter(self, line: str) -> None:
+        self.type(line + "\r")
+
+    def _send(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self.child.child_fd, data)
+
+    def take(self) -> None:
+        """Read what the program wrote, once."""
+        try:
+            data = os.read(self.child.child_fd, 65_536)
+        except OSError:  # how Linux says that nobody has the other end any more
+            data = b""
+        self.ended = self.ended or not data
+        self.raw += data
+        self._stream.feed(data)
+
+    def close(self) -> None:
+        self.child.close(force=True)
+
+
+class Stage:
+    """All the terminals of one test, kept reading while any of them is waited for."""
+
+    def __init__(self) -> None:
+        self.terminals: list[Terminal] = []
+
+    def pump(self, seconds: float) -> None:
+        """Let the programs write, for at most so long."""
+        by_fd = {one.child.child_fd: one for one in self.terminals if not one.ended}
+        for fd in select.select(by_fd, [], [], seconds)[0]:
+            by_fd[fd].take()
+
+    def until(self, condition: Callable[[], bool], what: str = "it") -> None:
+        """Wait for something to become true, and show every screen where it does not."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                screens = "\n---\n".join("\n".join(one.rows) for one in self.terminals)
+                raise AssertionError(f"{what} did not happen; the screens:\n{screens}")
+            self.pump(0.05)
+
+    def sees(self, terminal: Terminal, row: str) -> None:
+        """Wait until this is a whole row of the screen."""
+        self.until(lambda: row in terminal.rows, f"the row {row!r}")
+
+    def at(self, terminal: Terminal, row: str) -> None:
+        """Wait until the cursor's row is this."""
+        self.until(lambda: terminal.row == row, f"the cursor in the row {row!r}")
+
+    def ends(self, terminal: Terminal) -> int:
+        """Wait for the end of the program; its exit code, or minus the signal."""
+        self.until(lambda: terminal.ended, "the end of the program")
+        terminal.child.wait()
+        status = terminal.child.exitstatus
+        return -terminal.child.signalstatus if status is None else status
+
+    def close(self) -> None:
+        for terminal in self.terminals:
+            terminal.close()
