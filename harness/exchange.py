@@ -1,0 +1,346 @@
+"""Plays one exchange: questions, acts, what follows for everybody, the fence.
+
+Nothing here waits for time to pass. An exchange ends as soon as it is decided: everything
+expected has come and the fence has returned; or something forbidden came, a channel ended, the
+fence came back without what was expected. Patience only says when to give up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from harness.actors import Actor, Shell
+from harness.errors import BrokenPromiseError, Place
+from harness.expect import Expectation, Never
+from harness.fences import Fence
+from harness.patterns import Pattern
+from harness.run import Run, scenario_fault
+from harness.steps import Clause, Exchange
+from harness.values import COMPARISON, as_list
+from harness.verbs import SERVER, Family
+
+GRACE = 0.15  # seconds before a missing positive is put to the fence; decides nothing by itself
+LOOKS_AT_ALL = {
+    "sees only",
+    "sees nothing",
+    "sees next",
+}  # must not meet leftovers of what was before
+
+
+class Turn:
+    """One exchange being played."""
+
+    def __init__(self, run: Run, exchange: Exchange, myself: Actor | None = None) -> None:
+        self._run, self._exchange, self._myself = run, exchange, myself
+        self._expectations: list[Expectation] = []
+        self._starts: dict[str, int] = {}
+        self._acted_at = time.monotonic()
+        self._hopeless = False  # an act after which nobody can prove anything
+
+    def play(self) -> None:
+        """Play it; raises `BrokenPromiseError` with the place of the clause that was broken."""
+        outer = self._run.scope.values
+        self._run.scope.values = {
+            **outer,
+            **self._exchange.local,
+            "server": outer.get("server", {}),
+        }
+        self._run.tolerances = {}
+        try:
+            self._barrier()
+            self._starts = {a.name: len(a.items) for a in self._run.everybody()}
+            self._ask()
+            self.act()
+            self._expect()
+            self._decide()
+            self._finish()
+        finally:
+            self._run.scope.values = {**outer, "server": self._run.scope.values["server"]}
+            self._run.server_may_end = False
+
+    # Who.
+
+    def _of(self, *families: Family) -> Iterator[Clause]:
+        return (c for c in self._exchange.clauses if c.verb.family in families)
+
+    def _actors(self, clause: Clause) -> list[Actor]:
+        found: list[Actor] = []
+        for who in clause.who:
+            found += [actor for actor in self._named(who, clause) if actor not in found]
+        return found
+
+    def _named(self, who: str, clause: Clause) -> list[Actor]:
+        if who == "self" and self._myself:
+            return [self._myself]
+        if who == SERVER:
+            return [self._run.server]
+        if who in self._run.actors:
+            return [self._run.actors[who]]
+        acting = clause.acting if who == "others" else frozenset()
+        return [
+            actor
+            for actor in self._run.actors.values()
+            if actor.alive and actor.name not in acting and actor.kind in clause.verb.who
+        ]
+
+    # Before.
+
+    def _barrier(self) -> None:
+        """What earlier exchanges have caused must have arrived, where everything counts."""
+        if self._run.fences.unsettled and any(
+            c.verb.name in LOOKS_AT_ALL for c in self._exchange.clauses
+        ):
+            settle_everything(self._run, self._patience())
+
+    def _ask(self) -> None:
+        for clause in self._of(Family.QUESTION):
+            for actor in self._actors(clause):
+                self._wait_for_question(clause, actor)
+
+    def _wait_for_question(self, clause: Clause, actor: Actor) -> None:
+        assert isinstance(actor, Shell)
+        run = self._run
+        with scenario_fault(clause.place):
+            wanted = str(run.scope.fill(str(clause.value), actor.name)).strip()
+        if not actor.joined:
+            raise BrokenPromiseError(f"{actor.name} has not joined yet", clause.place)
+
+        def is_there() -> bool:
+            return actor.ended is not None or actor.view.asked().strip().endswith(wanted)
+
+        came = run.reactor.until(is_there, time.monotonic() + self._patience())
+        if not came or actor.ended is not None:
+            why = actor.ended or f"not within {self._patience():g} s"
+            raise BrokenPromiseError(
+                f"{actor.name} is asked: {wanted} — {why}", clause.place,
+                (f"its last line  {actor.view.asked()}",),
+            )  # fmt: skip
+        run.asked[actor.name] = actor.view.asked()
+
+    def act(self) -> None:
+        """Everything that is done, as written."""
+        run = self._run
+        run.server_may_end = any(
+            SERVER in c.who and c.verb.family is Family.END for c in self._exchange.clauses
+        )
+        for clause in self._exchange.clauses:
+            if clause.verb.act is None:
+                continue
+            for actor in self._actors(clause):
+                self._one_act(clause, actor)
+        run.asked.clear()
+
+    def _one_act(self, clause: Clause, actor: Actor) -> None:
+        run, verb = self._run, clause.verb
+        assert verb.act
+        try:
+            with scenario_fault(clause.place):
+                value = run.scope.fill(clause.value, actor.name)
+                if not actor.joined and verb.name not in ("joins", "cannot join"):
+                    raise BrokenPromiseError(f"{actor.name} has not joined yet")
+                verb.act(run, actor, value)
+        except BrokenPromiseError as broken:
+            broken.place = broken.place or clause.place
+            raise
+        self._acted_at = time.monotonic()
+        self._hopeless |= verb.ends or actor is run.server
+        if verb.family is Family.ACT and actor.alive:
+            run.fences.unsettled.add(actor.name)
+
+    def _expect(self) -> None:
+        run = self._run
+        for clause in self._exchange.clauses:
+            for actor in self._actors(clause) if clause.verb.act is None else ():
+                if clause.verb.family is Family.TOLERANCE:
+                    run.tolerances.setdefault(actor.name, []).extend(self._patterns(clause, actor))
+        for clause in self._exchange.clauses:
+            if clause.verb.expectation is None:
+                continue
+            for actor in self._actors(clause):
+                self._one_expectation(clause, actor)
+
+    def _one_expectation(self, clause: Clause, actor: Actor) -> None:
+        if not actor.joined and not (actor is self._run.server and self._run.options.at):
+            raise BrokenPromiseError(f"{actor.name} has not joined yet", clause.place)
+        assert clause.verb.expectation
+        plain = clause.verb.value in ("code", "how", "nothing")
+        patterns = [] if plain else self._patterns(clause, actor)
+        start = self._starts[actor.name]
+        expectation = clause.verb.expectation(self._run, actor, clause, patterns, start)
+        self._expectations.append(expectation)
+        if clause.verb.standing:
+            self._run.watches.append(expectation)
+
+    def _patterns(self, clause: Clause, actor: Actor) -> list[Pattern]:
+        if clause.value is None:
+            return []
+        with scenario_fault(clause.place):
+            return [self._run.pattern(value, actor) for value in as_list(clause.value)]
+
+    # Deciding.
+
+    def _patience(self) -> float:
+        exchange = self._exchange.patience
+        return self._run.patience if exchange is None else exchange
+
+    def _decide(self) -> None:
+        run, began = self._run, time.monotonic()
+        deadline = began + self._patience()
+        fence: Fence | None = None
+        while not self._settled(fence):
+            open_ = [e for e in self._expectations if not e.met and not e.negative]
+            if fence is None and self._fence_is_due(open_, time.monotonic() - began):
+                fence = self._fence()
+            if fence is not None and not fence.done:
+                fence.poll(consequences=not open_)
+                if fence.done:
+                    self._settle(fence)
+                    continue
+            if time.monotonic() >= deadline:
+                self._give_up(fence)
+                return
+            run.reactor.step(deadline)
+
+    def _settled(self, fence: Fence | None) -> bool:
+        for expectation in self._expectations:
+            with scenario_fault(expectation.place):
+                expectation.look()
+        for expectation in self._expectations:
+            if expectation.actor.ended is not None and not expectation.met:
+                expectation.end_of_channel()
+        waiting = [e for e in self._expectations if not e.met]
+        if any(e.negative and not e.grade for e in self._expectations):
+            return fence is not None and fence.done and not waiting
+        return not waiting
+
+    def _fence_is_due(self, waiting: list[Expectation], waited: float) -> bool:
+        if not self._exchange.fenced:
+            return False
+        negative = any(e.negative and not e.grade for e in self._expectations)
+        return negative or (bool(waiting) and waited > GRACE and not self._hopeless)
+
+    def _fence(self) -> Fence:
+        run = self._run
+        acting = {
+            actor.name: actor
+            for clause in self._exchange.clauses
+            if clause.verb.act
+            for actor in self._actors(clause)
+            if actor.joined and not actor.dismissed
+        }
+        acting.pop(SERVER, None)
+        sources = {n: run.actors[n] for n in run.fences.unsettled if n in run.actors} | acting
+        observers = {e.actor.name: e.actor for e in self._expectations if e.actor is not run.server}
+        return Fence(run, sources.values(), observers.values(), hopeless=self._hopeless)
+
+    def _settle(self, fence: Fence) -> None:
+        """The fence has returned: everything it reaches is decided now."""
+        for expectation in self._expectations:
+            actor = expectation.actor
+            grade = fence.grade_for(actor)
+            if actor is self._run.server:
+                self._settle_server(expectation, fence)
+            elif grade is None:
+                self._undecided(expectation)
+            elif expectation.negative or (fence.proven and not expectation.met):
+                with scenario_fault(expectation.place):
+                    expectation.look()
+                expectation.settle(grade)
+        self._run.obstacles |= set(fence.obstacles())
+
+    @staticmethod
+    def _settle_server(expectation: Expectation, fence: Fence) -> None:
+        """What the server prints is on no fence's way; but it runs, or it does not."""
+        if expectation.negative:
+            expectation.settle("roundtrip" if fence.proven else "unproved")
+
+    def _undecided(self, expectation: Expectation) -> None:
+        """Its way cannot be fenced: a standing watch goes on, the rest is judged as it is."""
+        if expectation.negative:
+            expectation.settle("unproved")
+
+    def _give_up(self, fence: Fence | None) -> None:
+        for expectation in self._expectations:
+            if not expectation.met and not expectation.negative:
+                raise expectation.missing(f"did not come within {self._patience():g} s")
+        if fence is not None:
+            raise no_answer(fence, self._patience(), self._exchange.place)
+
+    # Afterwards.
+
+    def _finish(self) -> None:
+        exchange, run = self._exchange, self._run
+        for expectation in self._expectations:
+            self._was_in_time(expectation)
+            if isinstance(expectation, Never):
+                continue
+            actor = expectation.actor
+            actor.cursor = max([actor.cursor, *(at + 1 for at in actor.claimed)])
+            if exchange.name_choice and expectation.chosen:
+                run.capture(actor, {exchange.name_choice: expectation.chosen}, expectation.place)
+            if expectation.clause.verb.name in ("exits", "is closed") and actor is run.server:
+                actor.dismissed = True
+        for text, place in exchange.checks:
+            with scenario_fault(place):
+                self._compare(text, place)
+
+    def _was_in_time(self, expectation: Expectation) -> None:
+        within = self._exchange.within
+        if within is None or expectation.negative or not expectation.at:
+            return
+        took = expectation.at - self._acted_at
+        if took > within:
+            raise BrokenPromiseError(
+                f"{expectation.actor.name} {expectation.clause.verb.name} within {within:g} s"
+                f" — it took {took:.3f} s",
+                expectation.place,
+            )
+
+    def _compare(self, text: str, place: Place) -> None:
+        match = COMPARISON.match(text)
+        assert match
+        acting = next((name for c in self._exchange.clauses for name in c.who), "")
+        left, right = (self._run.scope.fill(side, acting) for side in (match[1], match[3]))
+        if not _compares(left, match[2], right):
+            raise BrokenPromiseError(
+                f"check: {text} — {left!r} {match[2]} {right!r} is not true", place
+            )
+
+
+def no_answer(fence: Fence, patience: float, place: Place) -> BrokenPromiseError:
+    """A fence that does not return is a broken promise: nothing is proved without it."""
+    who = ", ".join(dict.fromkeys(fence.unanswered()))
+    return BrokenPromiseError(
+        f"nobody can tell whether more was coming: {who} got no answer to the harness's own"
+        f" question within {patience:g} s (profile: fence)",
+        place,
+    )
+
+
+def _compares(left: object, operator: str, right: object) -> bool:
+    try:
+        a, b = float(str(left)), float(str(right))
+    except ValueError:
+        a, b = str(left), str(right)  # type: ignore[assignment]
+    return {
+        "==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b,
+    }[operator]  # fmt: skip
+
+
+def settle_everything(run: Run, patience: float) -> Fence:
+    """A fence of everybody: afterwards nothing that was caused so far is still on its way."""
+    sources = [run.actors[n] for n in sorted(run.fences.unsettled) if n in run.actors]
+    alive = [actor for actor in run.actors.values() if actor.alive]
+    fence = Fence(run, sources, alive, hopeless=False)
+    deadline = time.monotonic() + patience
+
+    def done() -> bool:
+        fence.poll(consequences=True)
+        return fence.done
+
+    if not run.reactor.until(done, deadline):
+        raise no_answer(fence, patience, run.scenario.place)
+    run.obstacles |= set(fence.obstacles())
+    run.fences.unsettled.clear()
+    return fence

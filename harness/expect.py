@@ -1,0 +1,352 @@
+"""What must, may and must not follow: one class per kind of expectation.
+
+An expectation looks at its actor's transcript whenever something arrived, and is settled by the
+fence: what is missing then is not coming, what did not leak by then did not leak.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.actors import Actor, Program
+from harness.errors import BrokenPromiseError, Place
+from harness.patterns import Item, Pattern, RegexPattern, difference, nearest
+
+if TYPE_CHECKING:
+    from harness.language import Clause
+    from harness.run import Run
+
+
+class Expectation:
+    """One clause for one actor."""
+
+    negative = False
+
+    def __init__(
+        self, run: Run, actor: Actor, clause: Clause, patterns: Sequence[Pattern], start: int
+    ) -> None:
+        self.run, self.actor, self.clause = run, actor, clause
+        self.patterns = list(patterns)
+        self.start = start  # length of the transcript before the exchange's first act
+        self.met = False
+        self.at = 0.0  # arrival of what met it
+        self.grade = ""  # how it was decided
+        self.chosen = ""
+
+    @property
+    def place(self) -> Place:
+        """Where the clause stands."""
+        return self.clause.place
+
+    def look(self) -> None:
+        """Look at what has arrived; raises `BrokenPromiseError` as soon as it is clear."""
+
+    def settle(self, grade: str) -> None:
+        """The fence has returned: decide."""
+        self.grade = grade
+        if not self.met:
+            raise self.missing(f"is not coming (fence: {grade})")
+
+    def end_of_channel(self) -> None:
+        """The actor's channel was read to its end."""
+        if not self.met:
+            raise self.missing(f"cannot come any more: {self.actor.ended}")
+
+    def wanted(self) -> list[Pattern]:
+        """The patterns that are not met yet."""
+        return self.patterns
+
+    def missing(self, why: str) -> BrokenPromiseError:
+        """The failure to raise when a positive did not come, with the nearest miss."""
+        wanted = self.wanted()
+        first = wanted[0] if wanted else None
+        what = f"{self.actor.name} {self.clause.verb.name}: {first} — {why}"
+        since = [item for item in self.actor.items[self.actor.cursor :] if not item.hidden]
+        return BrokenPromiseError(what, self.place, tuple(_miss(first, since)))
+
+    def unclaimed(self, start: int) -> list[tuple[int, Item]]:
+        """Items from `start` on that are the program's own and no other expectation's."""
+        actor = self.actor
+        return [
+            (at, item)
+            for at, item in enumerate(actor.items[start:], start)
+            if not item.hidden and at not in actor.claimed
+        ]
+
+    def take(self, at: int, item: Item, found: dict[str, Any]) -> None:
+        """An item is what was expected."""
+        self.actor.claimed.add(at)
+        self.at = max(self.at, item.at)
+        self.run.capture(self.actor, found, self.place)
+
+
+def _miss(pattern: Pattern | None, items: list[Item]) -> list[str]:
+    if pattern is None:
+        return []
+    near = nearest(pattern, items)
+    if near is not None:
+        return [
+            f"expected  {pattern}",
+            f"nearest   {near.text}",
+            f"          {difference(str(pattern), near.text)}",
+        ]
+    count = len(items)
+    return [f"expected  {pattern}", f"instead   {count or 'no'} other line{'s'[: count != 1]}"]
+
+
+class Sees(Expectation):
+    """All patterns, in this order; other things may come in between."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._next = 0
+        self._from = min(self.actor.cursor, self.start)
+
+    def wanted(self) -> list[Pattern]:
+        """The patterns that are not met yet."""
+        return self.patterns[self._next :]
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        for at, item in self.unclaimed(self._from):
+            if self.met:
+                return
+            found = self.patterns[self._next].match(item)
+            if found is not None:
+                self.take(at, item, found)
+                self._next, self._from = self._next + 1, at + 1
+                self.met = self._next == len(self.patterns)
+
+
+class SeesNext(Expectation):
+    """All patterns, in this order, nothing in between."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._next = 0
+        self._from = self.actor.cursor
+
+    def wanted(self) -> list[Pattern]:
+        """The patterns that are not met yet."""
+        return self.patterns[self._next :]
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        for at, item in self.unclaimed(self._from):
+            if self.met:
+                return
+            pattern = self.patterns[self._next]
+            if not item.text.strip() and not getattr(pattern, "blank", False):
+                continue
+            found = pattern.match(item)
+            if found is None:
+                raise self.missing("something else came first")
+            self.take(at, item, found)
+            self._next, self._from = self._next + 1, at + 1
+            self.met = self._next == len(self.patterns)
+
+
+class SeesAnyOrder(Expectation):
+    """All patterns, each by an item of its own."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._open = list(self.patterns)
+        self._from = self.actor.cursor
+
+    def wanted(self) -> list[Pattern]:
+        """The patterns that are not met yet."""
+        return self._open
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        for at, item in self.unclaimed(self._from):
+            for pattern in self._open:
+                found = pattern.match(item)
+                if found is not None:
+                    self.take(at, item, found)
+                    self._open.remove(pattern)
+                    break
+        self.met = not self._open
+
+
+class SeesOneOf(Expectation):
+    """One of the patterns."""
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        if self.met:
+            return
+        for at, item in self.unclaimed(self.actor.cursor):
+            for pattern in self.patterns:
+                found = pattern.match(item)
+                if found is not None:
+                    self.take(at, item, found)
+                    self.met, self.chosen = True, str(pattern)
+                    return
+
+
+class SeesOnly(Sees):
+    """All patterns in this order, and nothing else from the first act to the fence."""
+
+    negative = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._from = self.start
+        self.met = not self.patterns
+
+    def settle(self, grade: str) -> None:
+        """Decide: the fence has returned."""
+        super().settle(grade)
+        tolerated = self.run.tolerated(self.actor)
+        for _, item in self.unclaimed(self.start):
+            if item.text.strip() and not any(p.match(item) is not None for p in tolerated):
+                raise BrokenPromiseError(
+                    f"{self.actor.name} {self.clause.verb.name}, but was told something else",
+                    self.place,
+                    (f"unexpected  {item.text}", f"fence       {grade}"),
+                )
+
+
+class Shows(Expectation):
+    """The screen, as a person sees it, has these texts now."""
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        rows = [Item(row, 0.0) for row in self.actor.picture()]
+        self.met = all(
+            any(p.match(row, part=True) is not None for row in rows) for p in self.patterns
+        )
+        self.at = self.at or time.monotonic()
+
+    def missing(self, why: str) -> BrokenPromiseError:
+        """The failure to raise, with what was there instead."""
+        broken = super().missing(why)
+        picture = tuple(f"  | {row}" for row in self.actor.picture())
+        return BrokenPromiseError(broken.what, self.place, ("its screen:", *picture))
+
+
+class Never(Expectation):
+    """A standing watch: from the first act on, no item may match, until the scenario ends."""
+
+    negative = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._seen = self.start
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        start, self._seen = self._seen, len(self.actor.items)
+        for item in self.actor.items[start:]:
+            if not item.hidden:
+                self._judge(item)
+
+    def _judge(self, item: Item) -> None:
+        for pattern in self.patterns:
+            if pattern.match(item, part=True) is not None:
+                raise BrokenPromiseError(
+                    f"{self.actor.name} {self.clause.verb.name}: {pattern} — but it came",
+                    self.place,
+                    (f"leaked  {item.text}",),
+                )
+
+    def settle(self, grade: str) -> None:
+        """Decide: the fence has returned."""
+        self.look()
+        self.met, self.grade = True, grade
+
+    def end_of_channel(self) -> None:
+        """Decide: nothing more can come."""
+        self.look()
+        self.met, self.grade = True, self.grade or "sealed"
+
+
+class NeverShows(Never):
+    """The screen never has one of these texts."""
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        for row in self.actor.picture():
+            self._judge(Item(row, 0.0))
+
+
+class IsClosed(Expectation):
+    """The channel ends, orderly or by a reset."""
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        how = self.actor.ended
+        if how is None:
+            return
+        wanted = self.clause.value
+        if wanted and how != wanted:
+            raise BrokenPromiseError(
+                f"{self.actor.name} is closed: {wanted} — but it was {how}", self.place
+            )
+        self.met, self.at = True, self.at or time.monotonic()
+
+    def settle(self, grade: str) -> None:
+        """An end is not on the way of a fence: wait for it."""
+
+    def end_of_channel(self) -> None:
+        """Decide: nothing more can come."""
+        self.look()
+
+    def missing(self, why: str) -> BrokenPromiseError:
+        """The failure to raise, with what was there instead."""
+        return BrokenPromiseError(f"{self.actor.name} {self.clause.verb.name} — {why}", self.place)
+
+
+class Exits(IsClosed):
+    """The program ends, with this exit code."""
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        actor = self.actor
+        if not isinstance(actor, Program) or actor.ended is None:
+            return
+        wanted = self.run.scope.fill(self.clause.value, actor.name)
+        if wanted is not None and str(actor.exit_code) != str(wanted):
+            raise BrokenPromiseError(
+                f"{actor.name} exits: {wanted} — but {actor.ended}", self.place
+            )
+        self.met, self.at = True, self.at or time.monotonic()
+
+
+class CannotJoin(Sees):
+    """It is told why it is not let in, and never gets as far as the end of its login."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._from = self.start
+        if not self.patterns:
+            self.patterns = [RegexPattern(".*")]
+
+    def look(self) -> None:
+        """Look at what has arrived."""
+        super().look()
+        if not self.met and self.run.is_in(self.actor):
+            raise BrokenPromiseError(f"{self.actor.name} cannot join — but it did", self.place)
+
+
+class Survives(Expectation):
+    """The program still runs when everything else of the exchange is settled."""
+
+    negative = True
+
+    def settle(self, grade: str) -> None:
+        """Decide: the fence has returned."""
+        self.grade = grade
+        if self.actor.ended is not None:
+            raise BrokenPromiseError(
+                f"{self.actor.name} survives — but {self.actor.ended}", self.place
+            )
+        self.met = True
+
+    def end_of_channel(self) -> None:
+        """Decide: nothing more can come."""
+        raise BrokenPromiseError(f"{self.actor.name} survives — but {self.actor.ended}", self.place)

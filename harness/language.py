@@ -1,0 +1,291 @@
+"""The scenario language: a file becomes typed steps, or a list of all that is wrong with it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from harness.checking import Checker, suggestion
+from harness.errors import Place
+from harness.profile import Profile, find_profile, load_profile
+from harness.scope import Scope, UnboundError
+from harness.steps import Clause, Exchange, Names, Step, StepReader, kinds_of_server
+from harness.values import size
+from harness.yaml_nodes import Value, read
+
+KEYS = ("scenario", "covers", "tags", "points", "needs", "use", "cast", "vars", "matrix", "files",
+        "server", "steps", "cleanup", "laws", "patience")  # fmt: skip
+CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
+BUILT_IN = ("token", "round")
+RANGE = re.compile(r"([A-Za-z_]\w*?)(\d+)\.\.([A-Za-z_]\w*?)(\d+)")
+NAME = re.compile(r"[A-Za-z_][\w-]*")
+RESERVED = ("server", "everyone", "others", "self")
+
+__all__ = ["Clause", "Exchange", "Member", "Scenario", "load_scenario"]
+
+
+class Member(Struct):
+    """One of the cast; what is none is as the role says."""
+
+    name: str
+    role: str
+    place: Place
+    args: list[Any] | None = None
+    env: dict[str, Any] = field(default_factory=dict)
+    size: str | None = None
+    stdin: list[Any] | None = None
+    login: bool = True
+    called: str | None = None
+
+
+class HomeFile(Struct):
+    """A file to write before the start."""
+
+    text: str
+    mode: int
+
+
+class Scenario(Struct):
+    """A scenario as loaded."""
+
+    title: str
+    path: str
+    place: Place
+    profile: Profile
+    covers: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+    cast: list[Member] = field(default_factory=list)
+    vars: dict[str, Any] = field(default_factory=dict)
+    matrix: dict[str, list[Any]] = field(default_factory=dict)
+    files: dict[str, HomeFile] = field(default_factory=dict)
+    server_args: list[Any] = field(default_factory=list)
+    server_env: dict[str, Any] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    cleanup: list[Step] = field(default_factory=list)
+    once: list[tuple[Any, Place]] = field(default_factory=list)
+    patience: float | None = None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The values of each run: every combination of the matrix."""
+        for values in itertools.product(*self.matrix.values()):
+            yield dict(zip(self.matrix, values, strict=True))
+
+
+def load_scenario(path: Path, *, profile: Path | None = None) -> Scenario:
+    """Read a scenario; raises `ScenarioError` with everything that is wrong with it, in order."""
+    root = read(path)
+    check = Checker()
+    for key, _ in check.mapping(root, "a scenario"):
+        check.known(key, KEYS, "key of a scenario")
+    title = root.get("scenario")
+    if title is None and root.kind == "mapping":
+        check.wrong(root.place, "a scenario needs a title", "scenario: what the product promises")
+    loaded = _profile(root, path, profile, check)
+    if loaded is None:
+        check.finish()
+    assert loaded is not None
+    scenario = Scenario(
+        check.text(title, "scenario") if title else "", str(path), root.place, loaded
+    )
+    _header(root, scenario, check)
+    _cast(root, scenario, check)
+    _steps(root, scenario, check)
+    check.finish()
+    return scenario
+
+
+def _profile(root: Value, path: Path, given: Path | None, check: Checker) -> Profile | None:
+    if given is not None:
+        return load_profile(given)
+    use = root.get("use")
+    if use is None:
+        check.wrong(root.place, "a scenario needs a profile", "use: its name, or --profile FILE")
+        return None
+    if not check.text(use, "use"):
+        return None
+    return load_profile(find_profile(use, path))
+
+
+def _header(root: Value, scenario: Scenario, check: Checker) -> None:
+    for word in ("covers", "tags", "needs"):
+        if (value := root.get(word)) is not None:
+            setattr(scenario, word, check.texts(value, word))
+    if (value := root.get("vars")) is not None:
+        check.mapping(value, "vars")
+        scenario.vars = value.plain() if value.kind == "mapping" else {}
+    if (value := root.get("patience")) is not None:
+        scenario.patience = check.duration(value, "patience")
+    if (value := root.get("matrix")) is not None:
+        _matrix(value, scenario, check)
+    if (value := root.get("files")) is not None:
+        _files(value, scenario, check)
+    if (value := root.get("server")) is not None:
+        _server(value, scenario, check)
+
+
+def _matrix(value: Value, scenario: Scenario, check: Checker) -> None:
+    for key, inner in check.mapping(value, "matrix"):
+        if not check.listing(inner, f"matrix {key.data!r}"):
+            if inner.kind == "list":
+                check.wrong(inner.place, f"matrix {key.data!r} has no values: nothing would run")
+            continue
+        scenario.matrix[str(key.data)] = inner.plain()
+
+
+def _files(value: Value, scenario: Scenario, check: Checker) -> None:
+    for key, inner in check.mapping(value, "files"):
+        name = str(key.data)
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            check.wrong(key.place, f"{name!r} is not inside the scenario's own folder")
+            continue
+        text, mode = inner.data, 644
+        if inner.kind == "mapping":
+            for word, _ in inner.pairs:
+                check.known(word, ("text", "mode"), "key of a file")
+            plain = inner.plain()
+            text, mode = plain.get("text", ""), plain.get("mode", 644)
+        elif inner.kind == "list":
+            check.wrong(inner.place, f"file {name!r} has to be a text", "or {text: ..., mode: 600}")
+            continue
+        if not re.fullmatch("[0-7]{3,4}", str(mode)):
+            check.wrong(inner.place, f"mode {mode!r} is not octal", "for example 600 or 644")
+            continue
+        scenario.files[name] = HomeFile("" if text is None else str(text), int(str(mode), 8))
+
+
+def _server(value: Value, scenario: Scenario, check: Checker) -> None:
+    for key, inner in check.mapping(value, "server"):
+        if not check.known(key, ("args", "env"), "key of server"):
+            continue
+        if key.data == "args":
+            scenario.server_args = [item.plain() for item in check.listing(inner, "args")]
+        else:
+            scenario.server_env = {str(k.data): v.plain() for k, v in check.mapping(inner, "env")}
+
+
+def _cast(root: Value, scenario: Scenario, check: Checker) -> None:
+    value = root.get("cast")
+    for key, inner in check.mapping(value, "cast") if value is not None else ():
+        for name in _names(key, check):
+            member = _member(name, key, inner, scenario, check)
+            if any(other.name == name for other in scenario.cast):
+                check.wrong(key.place, f"{name!r} is in the cast twice")
+            elif member is not None:
+                scenario.cast.append(member)
+
+
+def _names(key: Value, check: Checker) -> list[str]:
+    text = str(key.data)
+    if match := RANGE.fullmatch(text):
+        first, last = int(match[2]), int(match[4])
+        if match[1] != match[3] or first > last:
+            check.wrong(key.place, f"{text!r} is no range", "for example client1..client3")
+            return []
+        return [f"{match[1]}{number}" for number in range(first, last + 1)]
+    if not NAME.fullmatch(text) or text in RESERVED:
+        why = "is a reserved word" if text in RESERVED else "cannot be an actor's name"
+        check.wrong(
+            key.place,
+            f"{text!r} {why}",
+            "a name is one word of letters and digits: ana, client1..client3",
+        )
+        return []
+    return [text]
+
+
+def _member(
+    name: str, key: Value, value: Value, scenario: Scenario, check: Checker
+) -> Member | None:
+    role = value if value.kind == "scalar" else value.get("role")
+    if value.kind == "list" or role is None:
+        check.wrong(
+            value.place, f"{name!r} needs a role", suggestion("", list(scenario.profile.roles))
+        )
+        return None
+    for role_name in _each_row(scenario, role, check):
+        check.known(Value(role_name, role.place, "scalar"), scenario.profile.roles, "role")
+    member = Member(name, str(role.data), key.place)
+    for word, inner in value.pairs:
+        if check.known(word, CAST_KEYS, "key of an actor"):
+            _member_key(member, str(word.data), inner, check)
+    return member
+
+
+def _member_key(member: Member, word: str, value: Value, check: Checker) -> None:
+    if word in ("args", "stdin"):
+        setattr(member, word, [item.plain() for item in check.listing(value, word)])
+    elif word == "env":
+        member.env = {str(k.data): v.plain() for k, v in check.mapping(value, "env")}
+    elif word == "size":
+        check.fits(value, "size", "size")
+        member.size = str(value.data) if size(value.data) else None
+    elif word == "login":
+        if value.data != "none":
+            check.wrong(value.place, f"login cannot be {value.plain()!r} here", "allowed: none")
+        member.login = False
+    elif word == "name":
+        member.called = check.text(value, "name")
+
+
+def _each_row(scenario: Scenario, role: Value, check: Checker) -> list[str]:
+    """The roles an actor has in the rows of the matrix."""
+    found = []
+    for row in scenario.rows():
+        try:
+            found.append(str(Scope({**scenario.vars, **row}).fill(str(role.data))))
+        except UnboundError:
+            check.names(role, {*scenario.vars, *row}, ())
+    return sorted(set(found))
+
+
+def _kinds(scenario: Scenario) -> Mapping[str, frozenset[str]]:
+    kinds = {}
+    for member in scenario.cast:
+        roles = {
+            str(Scope({**scenario.vars, **row}).fill(member.role))
+            for row in scenario.rows()
+            if "${" not in member.role or scenario.matrix or scenario.vars
+        }
+        known = scenario.profile.roles
+        kinds[member.name] = frozenset(known[role].kind for role in roles if role in known)
+    return kinds
+
+
+def _steps(root: Value, scenario: Scenario, check: Checker) -> None:
+    value = root.get("steps")
+    if value is None:
+        check.wrong(root.place, "a scenario needs steps", "steps: a list of exchanges")
+        return
+    try:
+        kinds = _kinds(scenario)
+    except UnboundError:
+        kinds = {member.name: frozenset() for member in scenario.cast}
+    profile = scenario.profile
+    names = Names({**kinds, **kinds_of_server()}, profile.phrases, profile.acts)
+    reader = StepReader(check, names)
+    scenario.steps = reader.steps(value)
+    if value.kind == "list" and not value.data:
+        check.wrong(value.place, "there is nothing to do: steps is empty")
+    if (cleanup := root.get("cleanup")) is not None:
+        scenario.cleanup = reader.steps(cleanup)
+    if (laws := root.get("laws")) is not None:
+        _laws(laws, scenario, check, names)
+    known = {*scenario.vars, *scenario.matrix, *names.captured, *profile.captured, *BUILT_IN}
+    heads = {*kinds, "server", *scenario.vars, *scenario.matrix}
+    for used in names.values:
+        check.names(used, known | {"name"}, heads)
+
+
+def _laws(value: Value, scenario: Scenario, check: Checker, names: Names) -> None:
+    for item in check.listing(value, "laws"):
+        for key, pattern in check.mapping(item, "a law"):
+            if check.known(key, ("once",), "law"):
+                check.fits(pattern, "patterns", "once")
+                names.values.append(pattern)
+                scenario.once.append((pattern.plain(), key.place))

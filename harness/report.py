@@ -1,0 +1,81 @@
+"""What a person reads after a run: the broken clause in its file, and the minutes of everybody."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.actors import Event
+from harness.errors import Place
+from harness.runner import Outcome
+
+LAST = 14  # lines of each transcript that are shown
+SIGNS = {"does": ">", "sees": "<", "fence": "~", "note": "*"}
+
+
+def clean(text: str) -> str:
+    """Text of a program under test as it can be shown: control characters are spelled out."""
+    return "".join(
+        char if char == "\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+        else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )  # fmt: skip
+
+
+def closing_line(outcomes: Iterable[Outcome]) -> str:
+    """The last line: `12 passed, 0 failed, 1 skipped`."""
+    states = [outcome.status for outcome in outcomes]
+    passed, skipped = states.count("passed"), states.count("skipped")
+    return f"{passed} passed, {len(states) - passed - skipped} failed, {skipped} skipped"
+
+
+def one_line(outcome: Outcome) -> str:
+    """How a run went, in one line."""
+    tail = f" — {clean(outcome.what.splitlines()[0])}" if outcome.what else ""
+    return f"{outcome.status:8} {clean(outcome.name)} ({outcome.seconds:.2f} s){tail}"
+
+
+def report(outcome: Outcome) -> str:
+    """Everything that helps to understand a failure."""
+    return "\n".join(_lines(outcome))
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
+    where = f"{outcome.place}: " if outcome.place else f"{outcome.path}: "
+    yield f"{outcome.status.upper()}  {clean(outcome.title)}"
+    first, *rest = outcome.what.splitlines() or [""]
+    yield f"{where}{clean(first)}"
+    yield from map(clean, rest)
+    if outcome.place:
+        yield from _source(outcome.place)
+    yield from (f"    {clean(line)}" for line in outcome.details)
+    for name, events in outcome.transcripts.items():
+        if events:
+            yield from _transcript(name, events, outcome)
+    yield from (f"note: {clean(note)}" for note in outcome.notes)
+
+
+def _source(place: Place) -> Iterator[str]:
+    try:
+        lines = Path(place.file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for number in range(max(1, place.line - 3), min(len(lines), place.line + 1) + 1):
+        marker = ">" if number == place.line else " "
+        yield f"  {marker} {number:4} | {clean(lines[number - 1])}"
+        if number == place.line:
+            yield f"         | {' ' * (place.column - 1)}^"
+
+
+def _transcript(name: str, events: list[Event], outcome: Outcome) -> Iterator[str]:
+    yield ""
+    yield f"  {name}"
+    if len(events) > LAST:
+        yield f"    ... {len(events) - LAST} lines before"
+    for event in events[-LAST:]:
+        yield f"    {event.at - outcome.began:8.3f} {SIGNS[event.kind]} {clean(event.text)}"
+    picture = outcome.pictures.get(name)
+    if picture:
+        yield "    its screen at the end:"
+        yield from (f"      | {clean(row)}" for row in picture)

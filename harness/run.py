@@ -1,0 +1,381 @@
+"""One run of a scenario: its folder, its server, its actors and what they know."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shlex
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from harness.actors import KINDS, Actor, Event, Launch, Program, Shell
+from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError, SetupError
+from harness.expect import Expectation
+from harness.fences import Fences
+from harness.language import Member, Scenario
+from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
+from harness.process import command_line, environment, leftovers
+from harness.profile import Role
+from harness.reactor import Reactor
+from harness.scope import VARIABLE, Scope, UnboundError, token
+from harness.server import Server
+from harness.values import size
+
+START_PATIENCE = 20.0  # seconds for a program to start and be ready, at least
+STOP_PATIENCE = 5.0  # seconds for a server to end when asked
+
+
+class Options(Struct, frozen=True):
+    """How to run, from the command line."""
+
+    server: str | None = None
+    at: tuple[str, int] | None = None
+    patience: float = 1.0  # factor
+    watch: Callable[[Event], None] | None = None
+
+
+class Run:
+    """Everything that lives as long as one run. `close` leaves nothing behind."""
+
+    def __init__(self, scenario: Scenario, row: Mapping[str, Any], options: Options) -> None:
+        self.scenario, self.profile, self.options = scenario, scenario.profile, options
+        self.scope = Scope({**scenario.vars, **row})
+        self.reactor = Reactor()
+        self.fences = Fences(self)
+        self.mark = token()
+        self.home = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")).resolve()
+        self.asked: dict[str, str] = {}
+        self.watches: list[Expectation] = []
+        self.tolerances: dict[str, list[Pattern]] = {}
+        self.obstacles: set[str] = set()  # who could not be fenced, for the report
+        self.server_may_end = False
+        self.over = False  # what comes now belongs to nobody's promise
+        self.patience = self._seconds(scenario.patience or self.profile.patience)
+        self.server = Server(self.reactor, self._heard, console=self.profile.server.console)
+        self.members = {member.name: member for member in scenario.cast}
+        self.actors: dict[str, Actor] = {
+            member.name: self._actor(member) for member in scenario.cast
+        }
+        for actor in self.everybody():
+            actor.watch = options.watch
+        self.reactor.looks.append(self._look)
+        self._lock: int | None = None
+        self._joined = 0
+
+    def _seconds(self, seconds: float) -> float:
+        return seconds * self.options.patience
+
+    def _actor(self, member: Member) -> Actor:
+        role = self.role(member)
+        actor = KINDS[role.kind](member.name, self.reactor, self._heard)
+        actor.role = role.name
+        return actor
+
+    def role(self, member: Member) -> Role:
+        """The role an actor plays in this run."""
+        return self.profile.roles[str(self.scope.fill(member.role))]
+
+    def everybody(self) -> list[Actor]:
+        """The cast and the server."""
+        return [*self.actors.values(), self.server]
+
+    # The folder and the server.
+
+    def write_files(self) -> None:
+        """The scenario's own files, in its own folder."""
+        for name, file in self.scenario.files.items():
+            path = self.home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(self.scope.fill(file.text)), encoding="utf-8")
+            path.chmod(file.mode)
+
+    def start_server(self) -> None:
+        """Start the server, or start it again on its port; wait until it is ready."""
+        spec = self.profile.server
+        known = self.scope.values.get("server", {})
+        place = {"host": spec.host, "port": spec.listens or 0, "home": str(self.home), **known}
+        self.scope.values["server"] = place
+        if self.options.at:
+            place["host"], place["port"] = self.options.at
+            return
+        self._take_turn(spec.exclusive)
+        extra = {**spec.env, **self.scenario.server_env}
+        args = [*spec.args, *self.scenario.server_args]
+        self.server.start(self._launch(self.options.server or spec.run, args, extra, "server"))
+        self._wait_for_server(time.monotonic() + max(self.patience, self._seconds(START_PATIENCE)))
+
+    def _take_turn(self, exclusive: bool) -> None:
+        """A server with a fixed port is used by one run at a time, on the whole machine."""
+        if exclusive and self._lock is None:
+            path = Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-{self.profile.name}.lock"
+            self._lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _wait_for_server(self, deadline: float) -> None:
+        start = len(self.server.items)
+        self.server_may_end = True
+        self.reactor.until(lambda: self._is_ready(start) or self.server.ended is not None, deadline)
+        self.server_may_end = False
+        if self._is_ready(start):
+            return
+        why = self.server.ended or "it runs, but never said so in time"
+        tail = "".join(f"\n    {item.text}" for item in self.server.items[-10:])
+        raise SetupError(f"the server never became ready: {why}{tail}")
+
+    def _is_ready(self, start: int) -> bool:
+        spec = self.profile.server
+        if spec.prints is None:
+            return spec.listens is None or self._listens()
+        pattern = TextPattern(spec.prints, self.scope.lookup)
+        for item in self.server.items[start:]:
+            found = pattern.match(item, part=True)
+            if found is not None:
+                self.scope.values["server"].update({k: v for k, v in found.items() if k == "port"})
+                return True
+        return False
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            values = self.scope.values["server"]
+            return probe.connect_ex((values["host"], int(values["port"]))) == 0
+
+    def _launch(self, command: str, args: list[Any], extra: Mapping[str, Any], name: str) -> Launch:
+        env = environment(self.home, self.mark, self.scope.fill(_texts(extra), name))
+        words = [str(self.scope.fill(word, name)) for word in shlex.split(command)]
+        words += [str(self.scope.fill(arg, name)) for arg in args]
+        return Launch(command=tuple(command_line(words, env)), env=env, cwd=self.home)
+
+    # Actors.
+
+    def start(self, actor: Actor) -> None:
+        """Start an actor, without logging in."""
+        member = self.members[actor.name]
+        role = self.role(member)
+        if actor.joined:
+            raise BrokenPromiseError(f"{actor.name} has joined already")
+        self._joined += 1
+        called = member.called or role.called or member.name
+        name = self.scope.fill(called, actor.name, {"n": self._joined})
+        self.scope.captured.setdefault(actor.name, {})["name"] = name
+        start = getattr(actor, "start")  # noqa: B009  # each kind has its own
+        start(self._launch_of(member, role))
+        actor.note("does", "starts" if role.kind != "wire" else "connects")
+
+    def _launch_of(self, member: Member, role: Role) -> Launch:
+        if role.kind == "wire":
+            host, _, port = str(self.scope.fill(role.start, member.name)).rpartition(":")
+            return Launch(address=(host.strip("[]"), int(port)), frames=role.frames)
+        args = role.args if member.args is None else member.args
+        launch = self._launch(role.start, args, {**role.env, **member.env}, member.name)
+        stdin = role.stdin if member.stdin is None else member.stdin
+        filled = None if stdin is None else tuple(map(str, self.scope.fill(stdin, member.name)))
+        return Launch(
+            command=launch.command, env=launch.env, cwd=launch.cwd, stdin=filled,
+            size=size(self.scope.fill(member.size)) or role.size, screen=role.screen,
+            echo=role.echo, prompt=self._prompt(role.prompt, member.name),
+        )  # fmt: skip
+
+    def _prompt(self, prompt: Any, name: str) -> Any:
+        if prompt is None:
+            return None
+        text = prompt["re"] if isinstance(prompt, Mapping) else re.escape(str(prompt))
+        return re.compile(str(self.scope.fill(text, name)))
+
+    def join(self, actor: Actor) -> None:
+        """Start an actor and log in."""
+        from harness.exchange import Turn
+
+        self.start(actor)
+        member = self.members[actor.name]
+        if not member.login:
+            return
+        for exchange in self.role(member).login:
+            Turn(self, exchange, myself=actor).play()
+        if isinstance(actor, Shell) and actor.has_prompt:
+            self.wait_until_ready(actor)
+
+    def knock(self, actor: Actor) -> None:
+        """The acts of the first exchange of a login, whatever comes of it."""
+        from harness.exchange import Turn
+
+        login = self.role(self.members[actor.name]).login
+        if login and self.members[actor.name].login and actor.ended is None:
+            Turn(self, login[0], myself=actor).act()
+
+    def is_in(self, actor: Actor) -> bool:
+        """Whether an actor got through its login."""
+        if isinstance(actor, Shell):
+            return actor.has_prompt and actor.ended is None and actor.ready()
+        wanted = [
+            self.pattern(clause.value, actor)
+            for exchange in self.role(self.members[actor.name]).login
+            for clause in exchange.clauses
+            if clause.verb.name == "sees" and not isinstance(clause.value, list)
+        ]
+        return bool(wanted) and all(
+            any(pattern.match(item) is not None for item in actor.items) for pattern in wanted
+        )
+
+    # Knowledge.
+
+    def capture(self, actor: Actor, found: Mapping[str, Any], place: Place) -> None:
+        """Keep what was captured; what is bound already has to be equal."""
+        known = self.scope.captured.setdefault(actor.name, {})
+        for name, value in found.items():
+            if name in known and name != "name" and not equal(known[name], value):
+                raise BrokenPromiseError(
+                    f"${{{name}}} was {known[name]!r} before, now it is {value!r}", place
+                )
+            known[name] = value
+
+    def pattern(self, value: Any, actor: Actor, local: Mapping[str, Any] | None = None) -> Pattern:
+        """The pattern that a value of a scenario stands for, in the shape of the actor's role."""
+
+        def lookup(name: str) -> Any:
+            return self.scope.lookup(name, actor.name, local)
+
+        if isinstance(value, Mapping):
+            key, inner = next(iter(value.items()))
+            if len(value) == 1 and key == "re":
+                return RegexPattern(str(inner))
+            if len(value) == 1 and key == "exactly":
+                return FramePattern(inner, lookup, exact=True)
+            if len(value) == 1 and key in self.profile.phrases:
+                shape = self.profile.phrase(key, actor.role)
+                return self.pattern(_spoken(shape, inner or {}), actor, local)
+            return FramePattern(value, lookup, exact=False)
+        return TextPattern(str(value), lookup)
+
+    def tolerated(self, actor: Actor) -> list[Pattern]:
+        """What an actor may see in this exchange."""
+        return self.tolerances.get(actor.name, [])
+
+    # Waiting.
+
+    def wait_for(self, done: Callable[[], bool], what: str) -> None:
+        """Wait until `done`; raises `BrokenPromiseError` when patience ends."""
+        patience = max(self.patience, self._seconds(START_PATIENCE))
+        if not self.reactor.until(done, time.monotonic() + patience):
+            raise BrokenPromiseError(f"waited {patience:g} s for {what}")
+
+    def wait_until_ready(self, shell: Shell) -> None:
+        """Wait for the empty prompt."""
+
+        def ready_or_gone() -> bool:
+            return shell.ended is not None or shell.ready()
+
+        if not shell.joined:
+            raise BrokenPromiseError(f"{shell.name} has not joined yet")
+        if shell.ended is None:
+            self.wait_for(ready_or_gone, f"the prompt of {shell.name}")
+        if shell.ended is not None:
+            raise BrokenPromiseError(
+                f"{shell.name} has no prompt: {shell.ended}", None, _last_words(shell)
+            )
+
+    def _heard(self, actor: Actor, item: Item) -> None:
+        if self.over or item.hidden:
+            return
+        for watch in self.watches:
+            if watch.actor is actor:
+                watch.look()
+
+    def _look(self) -> None:
+        for actor in self.everybody():
+            actor.look()
+        server = self.server
+        if server.ended and not (server.dismissed or self.server_may_end or self.over):
+            raise BrokenPromiseError(
+                f"the server ended by itself: {server.ended}", None, _last_words(server)
+            )
+
+    def close(self) -> list[str]:
+        """End everything, remove the folder; returns what had to be killed as a leftover."""
+        self.over = True
+        with contextlib.suppress(Exception):
+            self.server.stop()
+            self.reactor.until(
+                lambda: not self.server.running, time.monotonic() + self._seconds(STOP_PATIENCE)
+            )
+        for actor in self.everybody():
+            with contextlib.suppress(OSError):
+                actor.close()
+        self.reactor.close()
+        left = leftovers(self.mark, patience=2.0)
+        remove_tree(self.home)
+        if self._lock is not None:
+            os.close(self._lock)
+        return left
+
+
+FOLDER = "harness-run-"
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a run's folder, whatever modes its files have."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove folders of runs whose harness was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if pid.isdigit() and not _exists(int(pid)):
+            remove_tree(folder)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}
+
+
+def _last_words(actor: Program) -> tuple[str, ...]:
+    return tuple(f"  | {item.text}" for item in actor.items[-5:])
+
+
+def _spoken(shape: Any, arguments: Mapping[str, Any]) -> Any:
+    """A phrase with its arguments put in; the arguments may be patterns themselves."""
+    if isinstance(shape, Mapping):
+        return {key: _spoken(value, arguments) for key, value in shape.items()}
+    if isinstance(shape, list):
+        return [_spoken(value, arguments) for value in shape]
+    if not isinstance(shape, str):
+        return shape
+    whole = VARIABLE.fullmatch(shape)
+    if whole and whole["name"] in arguments and whole["kind"] is None:
+        return arguments[whole["name"]]
+    return VARIABLE.sub(
+        lambda found: (
+            str(arguments[found["name"]])
+            if found["name"] in arguments and found["kind"] is None
+            else found[0]
+        ),
+        shape,
+    )
+
+
+@contextlib.contextmanager
+def scenario_fault(place: Place) -> Iterator[None]:
+    """A name without a value is the scenario's fault."""
+    try:
+        yield
+    except UnboundError as error:
+        raise ScenarioError([Problem(place, str(error))]) from error

@@ -1,0 +1,127 @@
+"""What may stand behind a clause: one row per kind of value, and what is allowed, in words."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from harness.scope import VARIABLE
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min)?")
+UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0}
+SIZE = re.compile(r"(\d{1,4})x(\d{1,4})")
+COMPARISON = re.compile(r"\A(.*?)\s*(==|!=|<=|>=|<|>)\s*(.*)\Z", re.DOTALL)
+SIGNALS = sorted(s.name.removeprefix("SIG") for s in signal.Signals)
+KEYS = {
+    "up": b"\x1b[A", "down": b"\x1b[B", "right": b"\x1b[C", "left": b"\x1b[D",
+    "home": b"\x1b[H", "end": b"\x1b[F", "delete": b"\x1b[3~", "insert": b"\x1b[2~",
+    "page-up": b"\x1b[5~", "page-down": b"\x1b[6~",
+    "enter": b"\r", "tab": b"\t", "esc": b"\x1b", "backspace": b"\x7f", "space": b" ",
+    "ctrl-\\": b"\x1c",
+    **{f"ctrl-{chr(code + 96)}": bytes([code]) for code in range(1, 27)},
+}  # fmt: skip
+
+
+class ValueKind(Struct, frozen=True):
+    """A kind of value: a test on the plain value, and what is allowed, in words."""
+
+    fits: Callable[[Any], bool]
+    allowed: str
+
+
+def seconds(value: Any) -> float | None:
+    """A duration as seconds: `200ms`, `5s`, `2min`, or a number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if value > 0 else None
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
+    return float(match[1]) * UNITS[match[2] or "s"] if match else None
+
+
+def size(value: Any) -> tuple[int, int] | None:
+    """Columns and lines of `100x30`; none if it is no size of a terminal."""
+    match = SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not (int(match[1]) >= 2 and int(match[2]) >= 1):
+        return None
+    return int(match[1]), int(match[2])
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is; anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _line(value: Any) -> bool:
+    return all(_scalar(line) and "\n" not in str(line) for line in as_list(value))
+
+
+def _has_variable(value: Any) -> bool:
+    return isinstance(value, str) and VARIABLE.search(value) is not None
+
+
+def _keys(value: Any) -> bool:
+    return bool(as_list(value)) and all(str(key) in KEYS for key in as_list(value))
+
+
+def _piece(value: Any) -> bool:
+    if isinstance(value, dict):
+        return set(value) == {"hex"} or set(value) == {"repeat", "times"}
+    return _scalar(value)
+
+
+def _pattern(value: Any) -> bool:
+    return _scalar(value) or (isinstance(value, dict) and bool(value))
+
+
+VALUES = {
+    "line": ValueKind(_line, "a line of text (or a list of lines), without line breaks"),
+    "text": ValueKind(_scalar, "a text"),
+    "keys": ValueKind(_keys, f"keys such as [up, ctrl-c]; known: {', '.join(KEYS)}"),
+    "size": ValueKind(
+        lambda value: _has_variable(value) or size(value) is not None, "a size such as 100x30"
+    ),
+    "frame": ValueKind(
+        lambda value: all(isinstance(v, dict | str) for v in as_list(value)),
+        "a frame such as {code: who}, or a list of frames",
+    ),
+    "pieces": ValueKind(
+        lambda value: all(map(_piece, as_list(value))),
+        "text, {hex: 'ff 00'}, {repeat: x, times: 100}, or a list of them (one write each)",
+    ),
+    "signal": ValueKind(
+        lambda value: value is None or value in SIGNALS,
+        f"a signal or nothing; known: {', '.join(SIGNALS)}",
+    ),
+    "patterns": ValueKind(
+        lambda value: bool(as_list(value)) and all(map(_pattern, as_list(value))),
+        "a pattern (text, {re: ...}, a frame, a phrase) or a list of patterns",
+    ),
+    "maybe-patterns": ValueKind(
+        lambda value: value is None or all(map(_pattern, as_list(value))),
+        "nothing, a pattern or a list of patterns",
+    ),
+    "list": ValueKind(
+        lambda value: isinstance(value, list) and bool(value) and all(map(_pattern, value)),
+        "a list of patterns",
+    ),
+    "nothing": ValueKind(lambda value: value is None, "nothing (end the line after the colon)"),
+    "code": ValueKind(
+        lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool))
+        or _has_variable(value),
+        "an exit code, or nothing for any",
+    ),
+    "how": ValueKind(
+        lambda value: value in (None, "fin", "reset"), "fin, reset, or nothing for either"
+    ),
+    "act": ValueKind(
+        lambda value: isinstance(value, str) or (isinstance(value, dict) and len(value) == 1),
+        "an act of the profile: name, or {name: {argument: value}}",
+    ),
+}  # fmt: skip
