@@ -92,7 +92,7 @@ class Answered(NamedTuple):
     reply: Reply | None
 
 
-Event = Opened | Refused | Strange | Answered | Incoming | IncomingBroadcast | Notice | Bye
+Event = Opened | Refused | Strange | Answered | Incoming | IncomingBroadcast | Notice | Error | Bye
 
 # What a server of S3 can be asked, and how; its list of users serves as the round trip.
 _PLAIN: dict[type[Message], Callable[[Any], Message]] = {
@@ -278,6 +278,8 @@ class Client:
             self._answer(error.re, error)
         elif not self.opened and error.error != ErrorCode.BAD_TOKEN:
             self._events.append(Refused(error))
+        elif self.opened:
+            self._events.append(error)
 
     def _listed(self, users: Users) -> None:
         self.users = tuple(users.users)

@@ -142,6 +142,9 @@ class Conversation:
     def _noticed(self, notice: Notice) -> None:
         self._front.show(render.notice(notice.text))
 
+    def _warned(self, error: Error) -> None:
+        self._front.show(render.wrong(error.text))
+
     def _answered(self, answered: Answered) -> None:
         if answered.id in self._silent:
             self._silent.discard(answered.id)
@@ -192,6 +195,7 @@ class Conversation:
         IncomingBroadcast: _heard,
         Notice: _noticed,
         Answered: _answered,
+        Error: _warned,
         Bye: _goodbye,
         Opened: _opened,
         Lost: _lost,

@@ -132,7 +132,7 @@ def _command(body: str, situation: Situation) -> Action:
 
 def unknown(word: str) -> str:
     """The complaint about a command that does not exist."""
-    close = difflib.get_close_matches(word.lower(), BY_WORD, n=1)
+    close = difflib.get_close_matches(word.lower(), BY_WORD, n=1, cutoff=0.7)
     hint = f"did you mean {close[0]}?" if close else "/help lists all commands."
     return f"There is no command {word}; {hint}"
 
@@ -175,7 +175,7 @@ def split_name(rest: str, names: Iterable[str]) -> tuple[str, str]:
     known = {_folded(name) for name in names}
     for end in reversed([found.start() for found in _WORD_ENDS.finditer(rest, 0, _FARTHEST)]):
         if _folded(rest[:end]) in known:
-            return rest[:end], rest[end:].lstrip()
+            return rest[:end].rstrip(), rest[end:].lstrip()
     inside = _QUOTED_WORD.match(rest)
     if inside:
         return inside[2], rest[inside.end() :].lstrip()

@@ -1,0 +1,39 @@
+"""A bot that says every direct message back to its sender: `python examples/echo_bot.py HOST PORT`.
+
+It needs no terminal and no thread: a `Link` gives the events, one after the other.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from chatd.wire.messages import SERVER, Bye, Incoming, Outgoing
+from chatsh.client import Client
+from chatsh.link import Address, Link, LinkError, LoginRefusedError
+
+
+def echo(link: Link) -> str:
+    """Answer until the connection ends; the reason why it did."""
+    for event in link.events():
+        if isinstance(event, Incoming) and event.sender != SERVER:
+            link.send(Outgoing(event.sender, event.content))
+        elif isinstance(event, Bye):
+            return event.text
+    return "The connection was lost."
+
+
+def main(host: str, port: str, name: str = "echo") -> str:
+    """Log in and echo; what to say at the end."""
+    try:
+        with Link(Address(host, int(port)), Client(name, program="echo_bot")) as link:
+            link.open()
+            print(f"{link.client.name} is listening", flush=True)
+            return echo(link)
+    except (LinkError, LoginRefusedError) as error:
+        return str(error)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: echo_bot.py HOST PORT [NAME]")
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,314 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chatd.wire.messages import (
+    Ack,
+    AskSeen,
+    Bye,
+    Error,
+    Incoming,
+    Newname,
+    Notice,
+    Ok,
+    Outgoing,
+    OutgoingBroadcast,
+    Ping,
+    Pong,
+    Register,
+    Seen,
+    Users,
+    Who,
+)
+from chatsh.client import Answered, Client, Opened, Refused, Strange
+
+WELCOME = {"code": "welcome", "v": 1, "name": "ana", "token": "t1", "motd": "mind the log"}
+PLAIN_WELCOME = {"code": "welcome"}
+
+
+def sent(client: Client) -> list[dict]:
+    return [json.loads(segment) for segment in client.data_to_send()]
+
+
+def told(client: Client, *messages: dict) -> list:
+    client.receive(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+    return client.events()
+
+
+def opened(welcome: dict = WELCOME, **options) -> Client:
+    client = Client("ana", **options)
+    client.hello()
+    client.data_to_send()
+    told(client, welcome)
+    return client
+
+
+def test_hello_asks_for_an_extended_session_with_notices():
+    client = Client("ana")
+    client.hello()
+    hello = {"code": "hello", "name": "ana", "v": 1, "client": "chatsh", "notices": True}
+    assert sent(client) == [hello]
+
+
+def test_a_hello_without_a_name_has_no_such_field():
+    client = Client(notices=False)
+    client.hello()
+    assert sent(client) == [{"code": "hello", "v": 1, "client": "chatsh"}]
+
+
+def test_an_extended_welcome_opens_the_session_under_the_servers_name_for_us():
+    client = Client()
+    client.hello()
+    assert told(client, WELCOME) == [Opened("ana", True, "mind the log")]
+    assert client.name == "ana"
+
+
+def test_a_bare_welcome_is_a_server_of_s3():
+    client = Client("ana")
+    client.hello()
+    assert told(client, PLAIN_WELCOME) == [Opened("ana", False)]
+    assert not client.extended
+
+
+def test_every_segment_is_one_object_with_its_line_end():
+    client = opened()
+    client.send(Who())
+    client.send(Outgoing("ben", "one\ntwo"))
+    segments = client.data_to_send()
+    assert len(segments) == 2
+    assert all(segment.endswith(b"}\n") and segment.count(b"\n") == 1 for segment in segments)
+
+
+def test_nothing_but_hello_goes_out_before_the_welcome():
+    client = Client("ana")
+    client.hello()
+    client.send(Who())
+    assert [message["code"] for message in sent(client)] == ["hello"]
+    told(client, WELCOME)
+    assert [message["code"] for message in sent(client)] == ["who"]
+
+
+REPLIES = [
+    (Who(), {"code": "users", "users": ["ana"]}, Users(["ana"], re="?")),
+    (
+        Outgoing("ben", "hi"),
+        {"code": "ack", "seq": 7, "ts": "t", "state": "stored"},
+        Ack("?", 7, "t", "stored"),
+    ),
+    (
+        OutgoingBroadcast("hi"),
+        {"code": "ack", "seq": 7, "ts": "t", "state": "stored"},
+        Ack("?", 7, "t", "stored"),
+    ),
+    (
+        AskSeen("ben"),
+        {"code": "seen", "name": "ben", "online": True},
+        Seen("ben", True, re="?"),
+    ),
+    (Newname("joe"), {"code": "ok"}, Ok("?")),
+    (Register("secret"), {"code": "ok"}, Ok("?")),
+    (
+        Outgoing("zoe", "x"),
+        {"code": "error", "error": 301, "name": "no_such_user", "text": "no"},
+        Error(301, "no_such_user", "no", "?"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "reply", "means"), REPLIES)
+def test_a_request_is_answered_by_the_reply_with_its_id(request_, reply, means):
+    client = opened()
+    key = client.send(request_)
+    (out,) = sent(client)
+    assert out["id"] == key
+    (event,) = told(client, {**reply, "re": key})
+    assert event.id == key
+    assert event.request == request_
+    assert event.reply == replace(means, re=key)
+    assert client.unanswered == 0
+
+
+def test_a_pong_answers_the_ping_with_its_number():
+    client = opened()
+    first, second = client.send(Ping("a")), client.send(Ping("a"))
+    assert [message["n"] for message in sent(client)] == [first, second]
+    assert told(client, {"code": "pong", "n": second}) == [
+        Answered(second, Ping("a"), Pong(second))
+    ]
+    assert client.unanswered == 1
+
+
+def test_a_reply_that_does_not_fit_its_request_is_ignored():
+    client = opened()
+    key = client.send(Who())
+    assert told(client, {"code": "ack", "re": key, "seq": 1, "ts": "t", "state": "stored"}) == []
+    assert client.unanswered == 1
+
+
+def test_a_reply_to_nothing_is_ignored():
+    assert told(opened(), {"code": "ok", "re": "nobody asked"}) == []
+
+
+def test_the_servers_ping_is_answered_with_its_number():
+    client = opened()
+    assert told(client, {"code": "ping", "n": 3}) == []
+    assert sent(client) == [{"code": "pong", "n": 3}]
+
+
+def test_what_is_unanswered_is_asked_again_in_the_next_session_under_the_same_id():
+    client = opened()
+    key = client.send(Outgoing("ben", "hi"))
+    sent(client)
+    client.hello()
+    assert sent(client)[0]["token"] == "t1"
+    told(client, WELCOME)
+    assert sent(client) == [{"code": "outgoing", "to": "ben", "content": "hi", "id": key}]
+
+
+def test_the_next_hello_says_the_new_name():
+    client = opened()
+    key = client.send(Newname("joe"))
+    told(client, {"code": "ok", "re": key})
+    sent(client)
+    client.hello()
+    assert sent(client)[0]["name"] == "joe"
+
+
+def test_the_next_hello_of_an_account_says_its_own_name_and_password():
+    client = opened()
+    for request in (Register("secret"), Newname("joe")):
+        told(client, {"code": "ok", "re": client.send(request)})
+    sent(client)
+    client.hello()
+    (hello,) = sent(client)
+    assert (hello["name"], hello["password"]) == ("ana", "secret")
+
+
+def test_a_refusal_is_told_as_such():
+    client = Client("ana")
+    client.hello()
+    error = {"code": "error", "error": 103, "name": "already_logged_in", "text": "no"}
+    assert told(client, error) == [Refused(Error(103, "already_logged_in", "no"))]
+
+
+def test_an_unknown_token_is_no_refusal():
+    client = Client("ana")
+    client.hello()
+    error = {"code": "error", "error": 110, "name": "bad_token", "text": "no"}
+    assert told(client, error, WELCOME) == [Opened("ana", True, "mind the log")]
+
+
+def test_what_speaks_something_else_is_strange_once():
+    client = Client("ana")
+    client.hello()
+    client.receive(b"HTTP/1.1 400 Bad Request\r\n")
+    assert client.events() == [Strange()]
+
+
+def test_who_is_here_follows_the_notices():
+    client = opened()
+    told(client, {"code": "users", "users": ["ana", "ben"], "re": client.send(Who())})
+    notices = [
+        {"kind": "joined", "name": "cid"},
+        {"kind": "joined", "name": "cid"},
+        {"kind": "renamed", "name": "ben", "new": "joe"},
+        {"kind": "lost", "name": "cid"},
+        {"kind": "joined", "name": "dan"},
+    ]
+    events = told(client, *({"code": "notice", "text": "x", "ts": "t", **n} for n in notices))
+    assert all(isinstance(event, Notice) for event in events)
+    assert client.users == ("ana", "joe", "dan")
+
+
+def test_messages_and_the_last_word_are_events():
+    client = opened()
+    assert told(
+        client,
+        {"code": "incoming", "from": "ben", "content": "hi", "seq": 3, "ts": "t"},
+        {"code": "bye", "reason": "kicked", "text": "out"},
+    ) == [Incoming("ben", "hi", 3, "t"), Bye("kicked", "out")]
+    assert not client.opened
+
+
+def test_an_error_about_no_request_of_ours_is_an_event():
+    error = {"code": "error", "error": 503, "name": "internal", "text": "noted as x"}
+    assert told(opened(), error) == [Error(503, "internal", "noted as x")]
+
+
+@pytest.mark.parametrize(
+    "later", [{"code": "typing", "who": "ben"}, {"code": "incoming"}, {"x": 1}]
+)
+def test_what_a_newer_server_says_is_passed_over(later):
+    assert told(opened(), later, {"code": "incoming", "from": "b", "content": "c", "new": 1}) == [
+        Incoming("b", "c")
+    ]
+
+
+# --- a server of S3 ---
+
+
+def test_a_server_of_s3_gets_its_own_fields_alone():
+    client = opened(PLAIN_WELCOME)
+    for request in (Who(), Outgoing("ben", "hi"), OutgoingBroadcast("all")):
+        client.send(request)
+    assert sent(client) == [
+        {"code": "who"},
+        {"code": "outgoing", "to": "ben", "content": "hi"},
+        {"code": "outgoing_broadcast", "content": "all"},
+    ]
+
+
+def test_for_a_server_of_s3_sent_is_all_that_is_known():
+    client = opened(PLAIN_WELCOME)
+    key = client.send(Outgoing("ben", "hi"))
+    assert client.events() == [Answered(key, Outgoing("ben", "hi"), None)]
+
+
+def test_the_list_of_users_is_the_round_trip_of_s3():
+    client = opened(PLAIN_WELCOME)
+    ping, who = client.send(Ping("x")), client.send(Who())
+    assert [message["code"] for message in sent(client)] == ["who", "who"]
+    users = {"code": "users", "users": ["ana"]}
+    assert told(client, users, users) == [
+        Answered(ping, Ping("x"), Pong("x")),
+        Answered(who, Who(), Users(["ana"])),
+    ]
+
+
+def test_what_s3_cannot_do_is_refused_without_the_server():
+    client = opened(PLAIN_WELCOME)
+    key = client.send(AskSeen("ben"))
+    (event,) = client.events()
+    assert sent(client) == []
+    assert event.id == key
+    assert event.reply.error == 202
+
+
+# --- total ---
+
+
+@given(st.lists(st.binary(max_size=80), max_size=8), st.booleans())
+def test_no_bytes_of_a_server_raise(chunks, welcomed):
+    client = opened() if welcomed else Client("ana")
+    client.send(Who())
+    for chunk in chunks:
+        client.receive(chunk)
+    client.events()
+
+
+CODES = st.sampled_from(
+    ["welcome", "users", "incoming", "ack", "seen", "notice", "ok", "error", "bye", "ping", "pong"]
+)
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text())
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["re", "users", "text", "kind", "n"]), VALUES)), CODES
+)
+def test_no_fields_of_a_server_raise(messages, code):
+    client = opened()
+    client.send(Who())
+    told(client, *({"code": code, **message} for message in messages))
