@@ -185,7 +185,10 @@ class Link:
                 f"{self.address} accepts connections but says no welcome; is it a chat server?"
             ) from error
         except OSError as error:
-            raise LinkError(f"{self.address} broke the connection ({error.strerror})") from error
+            raise LinkError(
+                f"{self.address} broke the connection without a welcome ({error.strerror}); "
+                "is it a chat server?"
+            ) from error
         if not data:
             raise LinkError(
                 f"{self.address} closed the connection without a welcome; is it a chat server?"
