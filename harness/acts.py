@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.actors import Actor, Pipe, Shell, Wire
+import psutil
+
+from harness.actors import Actor, Pipe, Program, Shell, Wire
 from harness.scope import token
 from harness.server import Server
 from harness.values import KEYS, as_list, size
@@ -170,6 +172,8 @@ def is_frozen(run: Run, actor: Actor, _value: Any) -> None:
     """Halt the program."""
     actor.frozen = True
     _signal(run, actor, "STOP")
+    halted = psutil.Process(cast(Program, actor).process.pid)
+    run.wait_for(lambda: halted.status() == psutil.STATUS_STOPPED, f"{actor.name} to halt")
 
 
 def is_thawed(run: Run, actor: Actor, _value: Any) -> None:

@@ -145,7 +145,7 @@ class Turn:
             raise
         self._acted_at = time.monotonic()
         self._hopeless |= verb.ends or actor is run.server
-        if verb.family is Family.ACT and actor.alive:
+        if verb.family is Family.ACT and actor.alive and actor is not run.server:
             run.fences.unsettled.add(actor.name)
 
     def _expect(self) -> None:
@@ -193,13 +193,11 @@ class Turn:
             if fence is None and self._fence_is_due(open_, time.monotonic() - began):
                 fence = self._fence()
             if fence is not None and not fence.done:
-                fence.poll(consequences=not open_)
-                if fence.done:
+                if fence.poll(consequences=not open_):
                     self._settle(fence)
                     continue
             if time.monotonic() >= deadline:
-                self._give_up(fence)
-                return
+                raise self._give_up(fence)
             run.reactor.step(deadline)
 
     def _settled(self, fence: Fence | None) -> bool:
@@ -230,9 +228,8 @@ class Turn:
             if actor.joined and not actor.dismissed
         }
         acting.pop(SERVER, None)
-        sources = {n: run.actors[n] for n in run.fences.unsettled if n in run.actors} | acting
         observers = {e.actor.name: e.actor for e in self._expectations if e.actor is not run.server}
-        return Fence(run, sources.values(), observers.values(), hopeless=self._hopeless)
+        return Fence(run, acting.values(), observers.values(), hopeless=self._hopeless)
 
     def _settle(self, fence: Fence) -> None:
         """The fence has returned: everything it reaches is decided now."""
@@ -260,12 +257,12 @@ class Turn:
         if expectation.negative:
             expectation.settle("unproved")
 
-    def _give_up(self, fence: Fence | None) -> None:
+    def _give_up(self, fence: Fence | None) -> BrokenPromiseError:
         for expectation in self._expectations:
             if not expectation.met and not expectation.negative:
-                raise expectation.missing(f"did not come within {self._patience():g} s")
-        if fence is not None:
-            raise no_answer(fence, self._patience(), self._exchange.place)
+                return expectation.missing(f"did not come within {self._patience():g} s")
+        assert fence is not None
+        return no_answer(fence, self._patience(), self._exchange.place)
 
     # Afterwards.
 
@@ -330,17 +327,13 @@ def _compares(left: object, operator: str, right: object) -> bool:
 
 def settle_everything(run: Run, patience: float) -> Fence:
     """A fence of everybody: afterwards nothing that was caused so far is still on its way."""
-    sources = [run.actors[n] for n in sorted(run.fences.unsettled) if n in run.actors]
-    alive = [actor for actor in run.actors.values() if actor.alive]
-    fence = Fence(run, sources, alive, hopeless=False)
+    fence = Fence(run, (), [actor for actor in run.actors.values() if actor.alive])
     deadline = time.monotonic() + patience
 
     def done() -> bool:
-        fence.poll(consequences=True)
-        return fence.done
+        return fence.poll(consequences=True)
 
     if not run.reactor.until(done, deadline):
         raise no_answer(fence, patience, run.scenario.place)
     run.obstacles |= set(fence.obstacles())
-    run.fences.unsettled.clear()
     return fence

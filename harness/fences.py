@@ -116,25 +116,37 @@ class Fence:
     """Sources first, then observers."""
 
     def __init__(
-        self, run: Run, sources: Iterable[Actor], observers: Iterable[Actor], *, hopeless: bool
+        self,
+        run: Run,
+        acting: Iterable[Actor],
+        observers: Iterable[Actor],
+        *,
+        hopeless: bool = False,
     ) -> None:
         self._run = run
-        self.sources = [Probe(run, actor, source=True) for actor in sources]
+        self._acting = [actor.name for actor in acting]
+        # Whoever acted earlier and was not fenced since is asked too; but proof is owed by those
+        # that act now.
+        names = dict.fromkeys([*self._acting, *sorted(run.fences.unsettled)])
+        self.sources = [Probe(run, run.actors[name], source=True) for name in names]
         self._observers = list(observers)
         self._second: list[Probe] | None = None
         self._hopeless = hopeless  # the sources cannot prove anything: only consequences can
         self.done = False
 
-    def poll(self, *, consequences: bool) -> None:
-        """Go on as far as possible; `consequences`: everything expected has happened."""
+    def poll(self, *, consequences: bool) -> bool:
+        """Go on as far as possible; whether it has returned.
+
+        `consequences`: everything expected has happened.
+        """
         for probe in self.sources:
             probe.poll()
         if not all(probe.done or probe.failed for probe in self.sources):
-            return
+            return False
         if not self.proven and not consequences:
-            return
+            return False
         if self._second is None:
-            alone = len(self.sources) == 1 and self.proven
+            alone = len(self.sources) == 1 and self.sources[0].done
             kept = {probe.actor.name: probe for probe in self.sources if alone}
             self._second = [
                 kept.get(actor.name) or Probe(self._run, actor, source=False)
@@ -143,13 +155,15 @@ class Fence:
         for probe in self._second:
             probe.poll()
         self.done = all(probe.done or probe.failed for probe in self._second)
-        if self.done and self.proven:
+        if self.done:
             self._run.fences.unsettled -= {probe.actor.name for probe in self.sources}
+        return self.done
 
     @property
     def proven(self) -> bool:
         """Whether everybody that acted has proved that the act is done."""
-        return not self._hopeless and all(probe.done for probe in self.sources)
+        acting = (probe for probe in self.sources if probe.actor.name in self._acting)
+        return not self._hopeless and all(probe.done for probe in acting)
 
     def grade_for(self, actor: Actor) -> str | None:
         """What an observer's verdict rests on; none when its way could not be proved empty."""
@@ -171,7 +185,13 @@ class Fence:
     def obstacles(self) -> list[str]:
         """Who could not be fenced, and why."""
         probes = itertools.chain(self.sources, self._second or ())
-        return sorted({f"{p.actor.name} was not fenced: {p.failed}" for p in probes if p.failed})
+        return sorted(
+            {
+                f"{p.actor.name} was not fenced: {p.failed}"
+                for p in probes
+                if p.failed and p.actor.alive
+            }
+        )
 
 
 class Fences(Struct):

@@ -100,7 +100,8 @@ class Profile(Struct):
 
     def fence_of(self, grade: str, role: str) -> Any:
         """How a role is fenced by this grade, or none."""
-        return self._shape(self.fence.get(grade, {}), role)
+        shape = self._shape(self.fence.get(grade, {}), role)
+        return None if shape == "none" else shape
 
 
 def load_profile(path: Path) -> Profile:

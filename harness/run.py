@@ -301,14 +301,13 @@ class Run:
     def close(self) -> list[str]:
         """End everything, remove the folder; returns what had to be killed as a leftover."""
         self.over = True
-        with contextlib.suppress(Exception):
-            self.server.stop()
-            self.reactor.until(
-                lambda: not self.server.running, time.monotonic() + self._seconds(STOP_PATIENCE)
-            )
-        for actor in self.everybody():
-            with contextlib.suppress(OSError):
-                actor.close()
+        for actor in self.actors.values():
+            actor.close()
+        self.server.stop()
+        self.reactor.until(
+            lambda: not self.server.running, time.monotonic() + self._seconds(STOP_PATIENCE)
+        )
+        self.server.close()
         self.reactor.close()
         left = leftovers(self.mark, patience=2.0)
         remove_tree(self.home)
