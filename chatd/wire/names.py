@@ -31,19 +31,24 @@ def fold(name: str) -> str:
 
 def check_name(name: str) -> str:
     """The folded form of a name that may be taken; raises `PeerError` (104) with the reason."""
-    for wrong, why in (
+    _refuse(
         (not name, "it is empty"),
         (len(name) > MAX_NAME, f"it is longer than {MAX_NAME} characters"),
-        (name != " ".join(name.split(" ")).strip() or "  " in name, "it has spaces too many"),
-        (not FORBIDDEN.isdisjoint(name), 'the characters | ~ " : * are not allowed in it'),
-        (name[:1] in LEADING, f"it may not begin with {name[:1]}"),
-    ):
+        (name != name.strip() or "  " in name, "it has spaces too many"),
+    )
+    key = fold(name)  # what is forbidden is so in every width
+    _refuse(
+        (not FORBIDDEN.isdisjoint(key), 'the characters | ~ " : * are not allowed in it'),
+        (key[:1] in LEADING, f"it may not begin with {key[:1]}"),
+        (key in RESERVED, f'"{key}" is a reserved word'),
+    )
+    return key
+
+
+def _refuse(*rules: tuple[bool, str]) -> None:
+    for wrong, why in rules:
         if wrong:
             raise PeerError(ErrorCode.BAD_NAME, why=why)
-    key = fold(name)
-    if key in RESERVED:
-        raise PeerError(ErrorCode.BAD_NAME, why=f'"{key}" is a reserved word')
-    return key
 
 
 def is_name(text: str) -> bool:
