@@ -37,6 +37,7 @@ class Config(Struct, frozen=True, kw_only=True):
     guests: bool = False
     guest_name: str = "client{n}"
     operators: frozenset[str] = frozenset()
+    grace: float = 30.0  # seconds for a lost session to resume before others are told
     selector: str = ""
     max_clients: int = 0
 
@@ -58,6 +59,7 @@ def parse(argv: Sequence[str]) -> Config:
         guests=args.guests,
         guest_name=_guest_name(args.guest_name),
         operators=frozenset(_name(name, "--operator") for name in args.operator),
+        grace=_at_least_0(args.grace, "--grace"),
         selector=args.selector,
         max_clients=_at_least_0(args.max_clients, "--max-clients"),
     )
@@ -93,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
         help="how those without a name are called (default: client{n})")  # fmt: skip
     add("--operator", action="append", default=[], metavar="NAME",
         help="may kick, announce and stop when logged in by password (repeatable)")  # fmt: skip
+    add("--grace", default="30", metavar="SECONDS",
+        help="for a lost shell to come back before others are told (default: 30)")  # fmt: skip
     add("--selector", choices=sorted(SELECTORS), default="", help="how to wait for sockets")
     add("--max-clients", default="0", metavar="N", help="connections at once (default: no bound)")
     add("--version", action="version", version=f"chatd {__version__}")

@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -28,9 +28,11 @@ from chatd.core.effects import (
     Send,
     Stop,
     Submit,
+    Tell,
     Verify,
 )
-from chatd.core.hub import Hub, Setup
+from chatd.core.hub import Hub, Kept, Setup
+from chatd.core.limits import Limits
 from chatd.dialects.json import extended
 from chatd.log import ServerLog
 from chatd.net.connection import Connection
@@ -49,21 +51,15 @@ class Daemon:
     """One process, one port, one log. `run` serves until it is told to stop."""
 
     def __init__(
-        self, config: Config, store: Store, log: ServerLog, *, passwords: Iterable[Account] = ()
+        self, config: Config, store: Store, log: ServerLog, *, passwords: Sequence[Account] = ()
     ) -> None:
         self._config = config
         self._store = store
         self._log = log
         refusal = extended(Error.of(PeerError(ErrorCode.SERVER_FULL), fatal=True))
         self.loop = Loop(self, config.selector, max_clients=config.max_clients, refusal=refusal)
-        self._hub = Hub(
-            _setup(config, store),
-            [*store.accounts(), *passwords],
-            store.last_seq(),
-            max([store.first_free_number(), *(one.number + 1 for one in passwords)]),
-            lambda: secrets.token_urlsafe(24),
-            self._now(),
-        )
+        kept = _kept(store, passwords)
+        self._hub = Hub(_setup(config, store), kept, lambda: secrets.token_urlsafe(24), self._now())
         self._pool = PasswordPool(self.loop.wake)
         self._peers = Peers(self.loop, self._items)
         self._signals: list[int] = []
@@ -77,6 +73,7 @@ class Daemon:
             Opened: self._peers.opened,
             Send: self._peers.send,
             Close: self._peers.close,
+            Tell: self._peers.tell,
             Probe: self._peers.probe,
             Submit: lambda effect: store.submit(effect.ticket, effect.operation),
             Verify: self._pool.submit,
@@ -187,14 +184,31 @@ class Daemon:
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
             self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
-        while completions := self._store.completions():
-            for done in completions:
-                self._note_storage(done)
-                self._run(self._hub.completed(done, self._now()))
-        while self._peers.overrun:
-            conn = self._peers.overrun.pop()
+        while self._flush() or self._answer():
+            pass
+        for conn in _taken_out(self._peers.overrun):
             self._run(self._hub.not_reading(conn, self._now()))
             self._peers.abort(conn)
+
+    def drained(self, connection: Connection) -> None:
+        """See `Application`."""
+        if self._peers.is_drained(connection.id):
+            self._run(self._hub.taken(connection.id, self._now()))
+
+    def _flush(self) -> bool:
+        effects = self._hub.flush(self._now())
+        self._run(effects)
+        return bool(effects)
+
+    def _answer(self) -> bool:
+        """Commit, and pass on what became durable; that may ask the store for more."""
+        completions = self._store.completions()
+        for done in completions:
+            self._note_storage(done)
+            self._run(self._hub.completed(done, self._now()))
+            for conn in _taken_out(self._peers.stalled):
+                self._run(self._hub.stalled(conn, self._now()))
+        return bool(completions)
 
     def _guarded(self, conn: int, act: Callable[[], list[Effect]]) -> None:
         """An error of ours in serving one peer costs that peer its connection, and nobody else."""
@@ -257,6 +271,26 @@ class Daemon:
             self._printer.say(line)
 
 
+def _taken_out(conns: dict[int, None]) -> list[int]:
+    taken = list(conns)
+    conns.clear()
+    return taken
+
+
+def _kept(store: Store, passwords: Sequence[Account]) -> Kept:
+    """The state of the store; the accounts of the password file in place of those kept."""
+    first_number = max([store.first_free_number(), *(one.number + 1 for one in passwords)])
+    return Kept(
+        accounts=[*store.accounts(), *passwords],
+        groups=store.groups(),
+        cursors=store.cursors(),
+        waiting=store.waiting(),
+        seq=store.last_seq(),
+        purged=store.purged(),
+        first_number=first_number,
+    )
+
+
 def _setup(config: Config, store: Store) -> Setup:
     return Setup(
         epoch=store.epoch,
@@ -265,6 +299,7 @@ def _setup(config: Config, store: Store) -> Setup:
         guests=config.guests,
         guest_name=config.guest_name,
         operators=config.operators,
+        limits=Limits(grace=config.grace),
         motd=MOTD if config.log_content == "full" else None,
     )
 
@@ -287,6 +322,9 @@ def filed_accounts(
                 key,
                 secret,
                 before.last_seen,
+                before.received,
+                before.receipts,
+                before.token,
                 filed=True,
             )
         )

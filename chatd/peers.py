@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatd.core.effects import Close, Opened, Probe, Send
+from chatd.core.effects import Close, Opened, Probe, Send, Tell
 from chatd.dialects.json import JsonDialect
 from chatd.net.connection import Connection
 from chatd.net.loop import Loop
@@ -14,7 +14,8 @@ from chatd.wire.messages import Message, Users, Welcome
 PACE = 0.02  # seconds between two objects to a peer that cannot tell one from the next
 HOLD = 1.0  # seconds such a peer is left alone after `welcome`, if it never asks who is there
 UNFINISHED = 120.0  # seconds for one object: enough for a hundred bytes at one a second
-OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer
+STALL = 256 * 1024  # bytes queued for a plain peer: from here on it is served from the log
+OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer that are not in the log
 
 Encoder = Callable[[Message], bytes]
 Items = list[Message | PeerError]
@@ -41,7 +42,8 @@ class Peers:
         self._loop = loop
         self._unfinished = unfinished
         self._peers: dict[int, Peer] = {}
-        self.overrun: list[int] = []  # who takes nothing, and has had its bound
+        self.stalled: dict[int, None] = {}  # who takes less than is queued
+        self.overrun: dict[int, None] = {}  # who takes nothing, and has had its bound
 
     def add(self, connection: Connection) -> None:
         """Somebody is there."""
@@ -102,9 +104,12 @@ class Peers:
                 self._hold(peer, effect.message, data)
 
     def _queue(self, peer: Peer, data: bytes) -> None:
-        self._loop.queue(peer.connection, data)
-        if peer.connection.queued > OUTBOX:
-            self.overrun.append(peer.connection.id)
+        connection = peer.connection
+        self._loop.queue(connection, data)
+        if connection.queued > STALL:
+            self.stalled[connection.id] = None
+            if connection.queued > OUTBOX:
+                self.overrun[connection.id] = None
 
     def _hold(self, peer: Peer, message: Message, data: bytes) -> None:
         """A bare peer reads `welcome` and its first `users` each as all there is (rule 3)."""
@@ -133,6 +138,20 @@ class Peers:
         peer = self._peers.pop(conn, None)
         if peer:
             self._loop.abort(peer.connection)
+
+    def tell(self, effect: Tell) -> None:
+        """Say when everything queued is written; for a bare peer also what is held back."""
+        peer = self._peers.get(effect.conn)
+        if peer:
+            self._loop.tell_drained(peer.connection)
+
+    def is_drained(self, conn: int) -> bool:
+        """Whether really nothing waits; where something is held, it is asked again later."""
+        peer = self._peers.get(conn)
+        if peer and peer.held:
+            self._loop.after(PACE, lambda: self._loop.tell_drained(peer.connection))
+            return False
+        return peer is not None
 
     def probe(self, effect: Probe) -> None:
         """Let the kernel find out whether somebody is there."""

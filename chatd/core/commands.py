@@ -8,26 +8,35 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from chatd.core import admin
-from chatd.core.delivery import broadcast, direct
+from chatd.core.delivery import broadcast, direct, to_group
 from chatd.core.effects import Account, Effect, Failed, Happened, Hash, Send, Stored
+from chatd.core.flow import read, received
+from chatd.core.groups import group
+from chatd.core.history import history
 from chatd.core.login import hello
 from chatd.core.session import Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import (
     Admin,
     AskSeen,
+    Group,
     Hello,
+    History,
     Message,
     Newname,
     Ok,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Pong,
     Presence,
     Quit,
+    Read,
+    Received,
     Register,
     Seen,
+    Set,
     Text,
     Users,
     Who,
@@ -65,7 +74,8 @@ def newname(hub: Hub, session: Session, asked: Newname) -> list[Effect]:
     assert account is not None
     key = check_name(asked.name)
     holder = hub.accounts.get(key)
-    if holder is not None and holder.number != account.number:
+    taken = holder is not None and holder.number != account.number
+    if taken or key in hub.groups.by_key:
         raise PeerError(ErrorCode.NAME_TAKEN, name=asked.name)
     login = account.login if account.password else key
     renamed = structs.replace(account, name=asked.name, key=key, login=login, assigned=False)
@@ -122,6 +132,14 @@ def _protect(hub: Hub, session: Session, asked: Register, hashed: str) -> list[E
     return _change_account(hub, session, protected, asked.id, lambda: ok(session, asked.id))
 
 
+def set_(hub: Hub, session: Session, asked: Set) -> list[Effect]:
+    """Own settings; what is not named stays as it is."""
+    account = hub.of_session(session)
+    wanted = account.receipts if asked.receipts is None else asked.receipts
+    changed = structs.replace(account, receipts=wanted)
+    return _change_account(hub, session, changed, asked.id, lambda: ok(session, asked.id))
+
+
 def quit_(hub: Hub, session: Session, _: Quit) -> list[Effect]:
     """Leave, by one's own choice."""
     return hub.end(session, "quit", "quit", "Goodbye.")
@@ -156,6 +174,12 @@ COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
     Outgoing: direct,
     Text: direct,
     OutgoingBroadcast: broadcast,
+    OutgoingGroup: to_group,
+    Received: received,
+    Read: read,
+    Set: set_,
+    Group: group,
+    History: history,
     AskSeen: seen,
     Newname: newname,
     Register: register,
@@ -166,4 +190,4 @@ COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
 }
 
 # These do not wait for what the store has still to answer: it answers in their order anyway.
-APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast})
+APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast, OutgoingGroup})

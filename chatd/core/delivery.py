@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatd.core.effects import (
@@ -13,59 +14,82 @@ from chatd.core.effects import (
     Entry,
     Failed,
     Happened,
+    Row,
     Send,
     Stored,
 )
+from chatd.core.flow import push
 from chatd.core.session import Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import (
     MAX_CONTENT,
     SERVER,
     Ack,
-    Incoming,
-    IncomingBroadcast,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
 )
 from chatd.wire.text import timestamp
 
 if TYPE_CHECKING:
     from chatd.core.hub import Hub
 
+Receivers = Callable[[], list[int] | None]  # accounts when it is stored; None: everybody
+
 
 def direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
-    """One message to one person."""
+    """One message to one person: to one who is absent too, if there is somebody to come back."""
     check_content(said.content)
-    author = _author(session)
-    receiver = hub.find_online(said.to).account
-    assert receiver is not None
+    receiver = _receiver(hub, said.to)
+    author = hub.of_session(session)
     if receiver.number == author.number:
         raise PeerError(ErrorCode.SELF_MESSAGE)
     entry = Entry(
         "direct", author.number, author.name, receiver.number, said.content, hub.now.wall, said.id
     )
-    return _append(hub, session, entry, receiver.key)
+    return _append(hub, session, entry, lambda: [receiver.number])
+
+
+def _receiver(hub: Hub, name: str) -> Account:
+    receiver = hub.find(name)
+    if receiver.key not in hub.online:
+        if receiver.assigned:
+            raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name)
+        if hub.waiting.get(receiver.number, 0) >= hub.setup.limits.queue:
+            raise PeerError(ErrorCode.INBOX_FULL, name=receiver.name, to=receiver.name)
+    return receiver
 
 
 def broadcast(hub: Hub, session: Session, said: OutgoingBroadcast) -> list[Effect]:
     """One message to everyone but its author."""
     check_content(said.content)
-    author = _author(session)
+    author = hub.of_session(session)
     entry = Entry(
         "broadcast", author.number, author.name, EVERYONE, said.content, hub.now.wall, said.id
     )
-    return _append(hub, session, entry)
+    return _append(hub, session, entry, lambda: None)
+
+
+def to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
+    """One message to all members of a group but its author."""
+    check_content(said.content)
+    author = hub.of_session(session)
+    room = hub.groups.find(said.group, author.number)
+    entry = Entry(
+        "group", author.number, author.name, room.kept.number, said.content, hub.now.wall, said.id
+    )
+    return _append(
+        hub, session, entry, lambda: [one for one in room.members if one != author.number]
+    )
 
 
 def server_says(hub: Hub, content: str, to: str | None = None) -> list[Effect]:
     """The operator at the console, to everyone or to one."""
     check_content(content)
-    receiver = hub.find_online(to).account if to is not None else None
-    if receiver is None:
-        entry = Entry("broadcast", SERVER_ACCOUNT, SERVER, EVERYONE, content, hub.now.wall)
-        return _append(hub, None, entry)
-    entry = Entry("direct", SERVER_ACCOUNT, SERVER, receiver.number, content, hub.now.wall)
-    return _append(hub, None, entry, receiver.key)
+    number = EVERYONE if to is None else _receiver(hub, to).number
+    kind = "broadcast" if to is None else "direct"
+    entry = Entry(kind, SERVER_ACCOUNT, SERVER, number, content, hub.now.wall)  # type: ignore[arg-type]
+    return _append(hub, None, entry, lambda: None if to is None else [number])
 
 
 def check_content(content: str) -> None:
@@ -76,41 +100,50 @@ def check_content(content: str) -> None:
         raise PeerError(ErrorCode.MESSAGE_TOO_LONG, limit=MAX_CONTENT)
 
 
-def _author(session: Session) -> Account:
-    assert session.account is not None
-    return session.account
-
-
-def _append(hub: Hub, session: Session | None, entry: Entry, to: str = "") -> list[Effect]:
+def _append(hub: Hub, session: Session | None, entry: Entry, receivers: Receivers) -> list[Effect]:
     def then(done: Stored | Failed) -> list[Effect]:
         if isinstance(done, Failed):
             wrong = PeerError(done.code)
             return hub.refuse(session, wrong, entry.id) if session else []
-        return _acknowledge(session, entry, done) + _deliver(hub, session, entry, done, to)
+        accounts = receivers()
+        acknowledged = _acknowledge(hub, session, entry, done, accounts) if session else []
+        return acknowledged if done.dup else acknowledged + deliver(hub, entry, done, accounts)
 
     return hub.submit(Append(entry), then)
 
 
-def _acknowledge(session: Session | None, entry: Entry, done: Stored) -> list[Effect]:
-    if session is None or entry.id is None:
+def _acknowledge(
+    hub: Hub, session: Session, entry: Entry, done: Stored, accounts: list[int] | None
+) -> list[Effect]:
+    """Durable, and who is not there to see it; a plain author hears only of the latter."""
+    gone = [number for number in accounts or () if hub.session_of(number) is None]
+    queued = entry.kind == "direct" and bool(gone)
+    if session.plain:
+        if not queued:
+            return []
+    elif entry.id is None:
         return []
-    ack = Ack(entry.id, done.seq, timestamp(done.ts), "stored", done.dup)
+    seen = hub.account(gone[0]) if queued else None
+    last_seen = timestamp(seen.last_seen) if seen and seen.last_seen else None
+    ack = Ack(
+        entry.id,
+        done.seq,
+        timestamp(done.ts),
+        "queued" if queued else "stored",
+        done.dup,
+        last_seen,
+        [hub.name_of(number) for number in gone],
+    )
     return [Send([session.conn], ack)]
 
 
-def _deliver(
-    hub: Hub, session: Session | None, entry: Entry, done: Stored, to: str
-) -> list[Effect]:
-    if done.dup:
-        return []
-    told: dict[str, str | int | None] = {"seq": done.seq, "from": entry.name}
-    if entry.kind == "broadcast":
-        everyone = [one.conn for one in hub.online.values() if one is not session]
-        message = IncomingBroadcast(entry.name, entry.content, done.seq, timestamp(done.ts))
-        told |= {"to": "*", "text": entry.content}
-        return [Send(everyone, message), Happened("message", told)]
-    receiver = hub.online.get(to)
-    told |= {"to": receiver.name if receiver else to, "text": entry.content}
-    heard = [receiver.conn] if receiver else []
-    message_for_one = Incoming(entry.name, entry.content, done.seq, timestamp(done.ts))
-    return [Send(heard, message_for_one), Happened("message", told)]
+def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) -> list[Effect]:
+    """Give what was stored to those who are there; the others find it in the log."""
+    for number in accounts or ():
+        if hub.session_of(number) is None:
+            hub.waiting[number] = hub.waiting.get(number, 0) + 1
+    to = "*" if accounts is None else hub.name_of(entry.target)
+    told = {"seq": done.seq, "kind": entry.kind, "from": entry.name, "to": to}
+    text = entry.content
+    noted = Happened("message", {**told, "text": text}) if entry.kind != "event" else None
+    return [*push(hub, Row(done.seq, entry), accounts), *([noted] if noted else [])]

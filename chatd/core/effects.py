@@ -28,20 +28,44 @@ class Now(NamedTuple):
 class Account(Struct, frozen=True):
     """One person, known by a shown name; kept across restarts unless the name was assigned."""
 
-    number: int  # never reused
+    number: int  # never reused, and none that a group has
     name: str  # as shown
     key: str  # the folded form of `name`
     login: str  # the folded name of logging in: outlives a change of name where there is a password
     password: str | None = None  # an argon2 hash, or the plain text of a password file
     last_seen: int | None = None  # milliseconds since 1970
+    received: int = 0  # everything up to this `seq` is safe with the person
+    receipts: bool = True  # others may know what was read
+    token: str | None = None  # SHA-256 of the newest session's token
     assigned: bool = False  # named by the server: nobody to come back, so nothing is kept
     filed: bool = False  # the password is the password file's, and is kept there alone
+
+
+class Group(Struct, frozen=True):
+    """A named list of people; its members stand beside it, with the time of their membership."""
+
+    number: int  # shares the numbers of the accounts, so that a target needs no kind
+    name: str
+    key: str
+    owner: int  # account
+    created: int  # milliseconds since 1970
+    deleted: bool = False
+
+
+class Cursor(Struct, frozen=True):
+    """How far `account` has received and read the conversation with `conversation`."""
+
+    account: int
+    conversation: int  # the number of the other person, or of the group
+    delivered: int = 0  # seq
+    read: int = 0  # seq
+    moved: int = 0  # milliseconds since 1970
 
 
 SERVER_ACCOUNT = 0  # the author of what the server's console says
 EVERYONE = 0  # the target of a broadcast
 
-Kind = Literal["direct", "broadcast"]
+Kind = Literal["direct", "broadcast", "group", "event"]
 
 
 class Entry(Struct, frozen=True):
@@ -50,19 +74,50 @@ class Entry(Struct, frozen=True):
     kind: Kind
     author: int  # account
     name: str  # of the author, as shown at that time
-    target: int  # account, or `EVERYONE`
-    content: str
+    target: int  # account, group, or `EVERYONE`
+    content: str  # of an event: JSON, see `chatd.core.groups.Change`
     ts: int  # milliseconds since 1970
     id: str | None = None  # the sender's key: (author, id) is stored once
+
+
+class Row(Struct, frozen=True):
+    """One entry with its place in the log."""
+
+    seq: int
+    entry: Entry
 
 
 # --- operations of the store and its answers ----------------------------------------------------
 
 
+class Join(Struct, frozen=True):
+    """From this entry on, and including it, the account sees what is said in the group."""
+
+    group: int
+    account: int
+
+
+class Part(Struct, frozen=True):
+    """This entry is the last that the account sees of the group."""
+
+    group: int
+    account: int
+
+
+class PutGroup(Struct, frozen=True):
+    """Make or replace the group of that number."""
+
+    group: Group
+
+
 class Append(Struct, frozen=True):
-    """Put one entry at the end of the log, unless (author, id) is there already."""
+    """Put one entry at the end of the log, unless (author, id) is there already.
+
+    `changes` become true with it, or not at all.
+    """
 
     entry: Entry
+    changes: tuple[Join | Part | PutGroup, ...] = ()
 
 
 class PutAccount(Struct, frozen=True):
@@ -71,7 +126,35 @@ class PutAccount(Struct, frozen=True):
     account: Account
 
 
-Operation = Append | PutAccount
+class MoveCursors(Struct, frozen=True):
+    """Move positions forward: of accounts as a whole, and of their conversations."""
+
+    received: Mapping[int, int]  # account to seq
+    conversations: Sequence[Cursor]
+
+
+class Find(Struct, frozen=True, kw_only=True):
+    """Read entries that `account` may see, oldest first; answered by `Page`.
+
+    What may be seen: what was said to the account, by it (with `own`), to everyone, and to groups
+    while it was a member. `target` narrows that to one conversation. A page ends before `limit`
+    entries when it has `size` bytes of text.
+    """
+
+    account: int
+    after: int = 0  # seq, exclusive
+    before: int | None = None  # seq, exclusive; the page then ends there, else it begins at `after`
+    latest: bool = False  # the last page within the bounds instead of the first
+    limit: int
+    size: int = 1 << 30
+    own: bool = True
+    broadcasts_after: int = 0  # seq; broadcasts up to it are left out
+    target: int | None = None  # account, group, or `EVERYONE`
+    author: int | None = None
+    words: str | None = None  # all of them stand in the text
+
+
+Operation = Append | PutAccount | MoveCursors | Find
 
 
 class Stored(Struct, frozen=True):
@@ -83,12 +166,24 @@ class Stored(Struct, frozen=True):
     dup: bool = False
 
 
+class Page(Struct, frozen=True):
+    """What a `Find` found; `head` is the newest `seq` of the log when it looked."""
+
+    ticket: int
+    rows: Sequence[Row]
+    more: bool
+    head: int
+
+
 class Failed(Struct, frozen=True):
     """Nothing was written; the request may be repeated where the code says so."""
 
     ticket: int
     code: ErrorCode
     why: str = ""
+
+
+Completion = Stored | Page | Failed
 
 
 # --- effects ------------------------------------------------------------------------------------
@@ -164,4 +259,10 @@ class Stop(Struct, frozen=True):
     reason: str
 
 
-Effect = Opened | Send | Close | Probe | Submit | Verify | Hash | Alarm | Happened | Stop
+class Tell(Struct, frozen=True):
+    """`Hub.taken` is to be told when everything queued for this connection is with its kernel."""
+
+    conn: int
+
+
+Effect = Opened | Send | Tell | Close | Probe | Submit | Verify | Hash | Alarm | Happened | Stop

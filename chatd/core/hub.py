@@ -13,18 +13,21 @@ clock and no disk. Two rules hold it together:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from msgspec import Struct, structs
 
-from chatd.core import commands
+from chatd.core import commands, flow
 from chatd.core.effects import (
     Account,
     Alarm,
     Close,
+    Completion,
+    Cursor,
     Effect,
+    Group,
     Happened,
     Now,
     Operation,
@@ -34,8 +37,8 @@ from chatd.core.effects import (
     Stored,
     Submit,
 )
-from chatd.core.effects import Failed as StoreFailed
 from chatd.core.limits import Limits, Tries
+from chatd.core.rooms import Directory
 from chatd.core.session import Gone, Item, Session, State
 from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.messages import (
@@ -44,6 +47,7 @@ from chatd.wire.messages import (
     Error,
     Notice,
     NoticeKind,
+    OutgoingGroup,
     Ping,
 )
 from chatd.wire.names import fold
@@ -74,38 +78,62 @@ class Setup(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
+class Kept(Struct, frozen=True, kw_only=True):
+    """The state that the store has kept, as the hub begins with it."""
+
+    accounts: Sequence[Account] = ()
+    groups: Sequence[tuple[Group, Sequence[int], Sequence[int]]] = ()  # with members, now and once
+    cursors: Sequence[Cursor] = ()
+    waiting: Mapping[int, int] = {}  # account to the number of messages it has not confirmed
+    seq: int = 0
+    purged: int = 0  # entries up to this one are no longer in the log
+    first_number: int = 1
+
+
 class Hub:
     """Rooms, names, delivery: decisions only."""
 
     def __init__(
         self,
         setup: Setup,
-        accounts: Iterable[Account],
-        seq: int,
-        first_number: int,
+        kept: Kept,
         new_token: Callable[[], str],
         now: Now,
     ) -> None:
         self.setup = setup
-        self.seq = seq  # of the newest entry of the log
+        self.seq = kept.seq  # of the newest entry of the log
         self.now = now  # of what is being handled
         self.started = now
+        self.purged = kept.purged  # entries up to this one are no longer in the log
         self.new_token = new_token
         self.sessions: dict[int, Session] = {}  # every connection, by its number
         self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
         self.accounts: dict[str, Account] = {}  # by shown and by log-in name
         self._by_number: dict[int, Account] = {}
-        self.tokens: dict[str, Session] = {}
+        self.by_account: dict[int, Session] = {}  # who is in the chat, by account
+        self.live: dict[int, Session] = {}  # of those, who stands at the end of the log
+        self.groups = Directory(kept.groups)
+        self.changing = 0  # changes of groups that the store has not answered
+        self.departed: dict[int, str] = {}  # accounts that may resume before others are told
+        self.received_by: dict[int, int] = {}  # account to the seq it has confirmed
+        self.waiting = dict(kept.waiting)  # account to the number of messages for its return
+        self.cursors: dict[int, dict[int, Cursor]] = {}  # by conversation, then by account
+        self.moved_accounts: dict[int, int] = {}  # what `flush` has still to store
+        self.moved_cursors: dict[tuple[int, int], Cursor] = {}
+        self.to_tell: dict[tuple[int, int], set[int]] = {}  # authors, by reader and conversation
         self.tries = Tries(setup.limits)
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
         self.stopping = False
-        self._numbers = count(first_number)
+        self._numbers = count(kept.first_number)
         self._tickets = count(1)
         self._waiting: dict[int, Then] = {}
         self._blocked: dict[int, list[Session]] = {}
         self._newest_stored = 0  # the last ticket that went to the store
-        for account in accounts:
+        for account in kept.accounts:
             self.know(account)
+            self.received_by[account.number] = account.received
+        for cursor in kept.cursors:
+            self.cursors.setdefault(cursor.conversation, {})[cursor.account] = cursor
 
     # --- what the daemon tells -----------------------------------------------------------------
 
@@ -136,12 +164,29 @@ class Hub:
         session.inbox.append(Gone(why))
         return self._advance(session)
 
-    def completed(self, done: Stored | StoreFailed, now: Now) -> list[Effect]:
+    def completed(self, done: Completion, now: Now) -> list[Effect]:
         """The store has answered a ticket."""
         self.now = now
         if isinstance(done, Stored):
             self.seq = max(self.seq, done.seq)
         return self._resolve(done.ticket, done)
+
+    def flush(self, now: Now) -> list[Effect]:
+        """Before the store commits: what moved in this turn."""
+        self.now = now
+        return flow.flush(self)
+
+    def taken(self, conn: int, now: Now) -> list[Effect]:
+        """Everything queued for this connection is written."""
+        self.now = now
+        session = self.sessions.get(conn)
+        return flow.taken(self, session) if session and session.plain else []
+
+    def stalled(self, conn: int, now: Now) -> list[Effect]:
+        """A plain peer takes less than is queued for it: from here on it reads from the log."""
+        self.now = now
+        session = self.sessions.get(conn)
+        return flow.stall(self, session, self.seq) if session and session.plain else []
 
     def verified(self, ticket: int, good: bool, now: Now) -> list[Effect]:
         """The pool has compared a password."""
@@ -156,8 +201,7 @@ class Hub:
     def alarm(self, kind: str, conn: int, now: Now) -> list[Effect]:
         """A time is over; what it was for may be long settled."""
         self.now = now
-        session = self.sessions.get(conn)
-        return ALARMS[kind](self, session) if session else []
+        return ALARMS[kind](self, conn)
 
     def shut_down(self, reason: str, now: Now) -> list[Effect]:
         """Log everybody off, then stop."""
@@ -240,6 +284,45 @@ class Hub:
         except (KeyError, PeerError):
             raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name) from None
 
+    def account(self, number: int) -> Account | None:
+        """The account of that number."""
+        return self._by_number.get(number)
+
+    def name_of(self, number: int) -> str:
+        """The name of an account or a group."""
+        return flow.name_in(self, number)
+
+    def of_session(self, session: Session) -> Account:
+        """Who speaks in an open session."""
+        assert session.account is not None
+        return session.account
+
+    def session_of(self, number: int) -> Session | None:
+        """The open session of an account."""
+        return self.by_account.get(number)
+
+    def keep(self, account: Account) -> list[Effect]:
+        """An assigned name that others will come back to becomes like a chosen one."""
+        if not account.assigned:
+            return []
+        kept = structs.replace(account, assigned=False)
+        session = self.session_of(account.number)
+        if session:
+            session.account = kept
+        return self.put_account(kept)
+
+    def cursor(self, account: int, conversation: int) -> Cursor:
+        """How far somebody is in a conversation."""
+        found = self.cursors.get(conversation, {}).get(account)
+        return found or Cursor(account, conversation)
+
+    def move(self, account: int, conversation: int, *, delivered: int = 0, read: int = 0) -> None:
+        """Somebody is further now; `flush` stores it."""
+        before = self.cursor(account, conversation)
+        cursor = flow.moved_cursor(before, delivered, read, self.now.wall)
+        self.cursors.setdefault(conversation, {})[account] = cursor
+        self.moved_cursors[account, conversation] = cursor
+
     def find_online(self, name: str) -> Session:
         """The open session of a name; raises `PeerError` (301)."""
         try:
@@ -285,7 +368,8 @@ class Hub:
     def drop(self, session: Session, reason: str, notice: NoticeKind | None = None) -> list[Effect]:
         """Forget a session and close its connection; `notice` tells the others."""
         self.sessions.pop(session.conn, None)
-        self.tokens.pop(session.token, None)
+        self.live.pop(session.conn, None)
+        session.live = False
         session.state = State.LEAVING
         session.inbox.clear()
         effects: list[Effect] = [Close(session.conn)]
@@ -293,17 +377,24 @@ class Hub:
         if account is None or self.online.get(account.key) is not session:
             return effects
         del self.online[account.key]
+        del self.by_account[account.number]
         effects.append(
             Happened(
                 "disconnect",
                 {"name": account.name, "address": session.origin, "reason": reason},
             )
         )
+        self._close_account(account, effects)
+        if notice == "lost" and session.resumable and self.setup.limits.grace:
+            self.departed[account.number] = account.name
+            return [*effects, Alarm(self.setup.limits.grace, "grace", account.number)]
         if account.assigned:
             self.forget(account.number)
-        else:
-            effects += self.put_account(structs.replace(account, last_seen=self.now.wall))
         return effects + self.notify(notice, account.name) if notice else effects
+
+    def _close_account(self, account: Account, effects: list[Effect]) -> None:
+        if not account.assigned:
+            effects += self.put_account(structs.replace(account, last_seen=self.now.wall))
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -319,7 +410,11 @@ class Hub:
         return effects
 
     def _must_wait(self, item: Item) -> bool:
-        return self._newest_stored in self._waiting and type(item) not in commands.APPENDING
+        if self._newest_stored not in self._waiting:
+            return False
+        if type(item) in commands.APPENDING:
+            return bool(self.changing) and type(item) is OutgoingGroup
+        return True
 
     def _resolve(self, ticket: int, answer: object) -> list[Effect]:
         effects = self._waiting.pop(ticket)(answer)
@@ -348,21 +443,24 @@ class Hub:
         return told + self.end(session, "lost", "error", "This is not the protocol spoken here.")
 
 
-def _no_matter(_: Stored | StoreFailed) -> list[Effect]:
+def _no_matter(_: Completion) -> list[Effect]:
     """For what nobody waits: the store itself says when it cannot write."""
     return []
 
 
-def hello_is_late(hub: Hub, session: Session) -> list[Effect]:
+def hello_is_late(hub: Hub, conn: int) -> list[Effect]:
     """Nothing within the time: whoever connects and says nothing does not stay."""
-    if session.state is not State.GREETING:
+    session = hub.sessions.get(conn)
+    if session is None or session.state is not State.GREETING:
         return []
     return hub.refuse(session, PeerError(ErrorCode.HELLO_TIMEOUT, seconds=hub.setup.limits.hello))
 
 
-def ask_alive(hub: Hub, session: Session) -> list[Effect]:
+def ask_alive(hub: Hub, conn: int) -> list[Effect]:
     """Ping an extended peer, and let it go when it has not answered for too long."""
-    limits = hub.setup.limits
+    session, limits = hub.sessions.get(conn), hub.setup.limits
+    if session is None:
+        return []
     if hub.now.monotonic - session.heard < limits.ping / 2:
         return [Alarm(limits.ping, "ping", session.conn)]
     if session.misses >= limits.misses:
@@ -371,15 +469,44 @@ def ask_alive(hub: Hub, session: Session) -> list[Effect]:
     return [Send([session.conn], Ping()), Alarm(limits.ping, "ping", session.conn)]
 
 
-def probe_is_over(hub: Hub, session: Session) -> list[Effect]:
+def probe_is_over(hub: Hub, conn: int) -> list[Effect]:
     """The name was wanted by somebody else; a silent extended holder is dropped."""
-    if session.plain or hub.now.monotonic - session.heard < hub.setup.limits.probe:
+    session = hub.sessions.get(conn)
+    if (
+        session is None
+        or session.plain
+        or hub.now.monotonic - session.heard < hub.setup.limits.probe
+    ):
         return []
     return hub.end(session, "lost", "idle", "You did not answer.")
 
 
-ALARMS: dict[str, Callable[[Hub, Session], list[Effect]]] = {
+def grace_is_over(hub: Hub, number: int) -> list[Effect]:
+    """Somebody who could have come back has not: now the others are told."""
+    name = hub.departed.pop(number, None)
+    if name is None:
+        return []
+    account = hub.account(number)
+    if account and account.assigned:
+        hub.forget(number)
+    return hub.notify("lost", name)
+
+
+def nothing_is_read(hub: Hub, conn: int) -> list[Effect]:
+    """The window was full so long ago, and nothing was confirmed since; nothing is lost (502)."""
+    session, limits = hub.sessions.get(conn), hub.setup.limits
+    if session is None or session.live:
+        return []
+    if hub.now.monotonic - session.heard < limits.reading:
+        return [Alarm(limits.reading, "reading", conn)]
+    told = Send([conn], Error.of(PeerError(ErrorCode.NOT_READING), fatal=True))
+    return [told, *hub.drop(session, "not_reading", "lost")]
+
+
+ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
     "hello": hello_is_late,
     "ping": ask_alive,
     "probe": probe_is_over,
+    "grace": grace_is_over,
+    "reading": nothing_is_read,
 }

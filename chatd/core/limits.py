@@ -17,6 +17,9 @@ class Limits(Struct, frozen=True):
     garbage: int = 10  # unreadable objects in a row
     tries: int = 5  # failed log-ins of one address within `tries_within`
     tries_within: float = 60.0
+    reading: float = 600.0  # a full window without any confirmation
+    grace: float = 30.0  # before others are told that a session which can resume is lost
+    queue: int = 10_000  # messages that wait for one absent person
     inbox: int = 8192  # requests that wait for an answer of the store or the pool
 
 

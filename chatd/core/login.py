@@ -6,8 +6,11 @@ asked for; whoever holds the session's token or the name's password takes the se
 
 from __future__ import annotations
 
+import hashlib
 from itertools import chain, count
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from chatd.core.effects import (
     Account,
@@ -19,6 +22,7 @@ from chatd.core.effects import (
     Send,
     Verify,
 )
+from chatd.core.flow import begin, receipts_since
 from chatd.core.session import Gone, Session, State
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import VERSION, Bye, Error, Hello, Limits, Message, Welcome
@@ -41,9 +45,10 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
         return _enter_unnamed(hub, session)
     key = check_name(said.name)
     account = hub.accounts.get(key)
-    known = hub.tokens.get(said.token) if said.token else None
-    if known and account and known.account == account:
-        session.authenticated = known.authenticated
+    if key in hub.groups.by_key:
+        raise PeerError(ErrorCode.BAD_NAME, why="it is the name of a group")
+    if account and said.token and account.token == token_hash(said.token):
+        session.authenticated = account.password is not None
         return open_session(hub, session, account, resumed=True)
     stale: list[Effect] = []
     if said.token:
@@ -119,23 +124,63 @@ def open_session(
     holder = hub.online.get(account.key)
     replaced = _replace(hub, holder) if holder else []
     said = session.hello or Hello()
-    session.state, session.account = State.READY, account
+    session.state = State.READY
     session.notices = not session.plain if said.notices is None else said.notices
-    session.token = hub.new_token()
-    hub.tokens[session.token] = session
-    kept = [] if account.assigned else hub.put_account(account)
-    hub.online[account.key] = session
+    token = hub.new_token()
+    account = session.account = structs.replace(account, token=token_hash(token))
+    kept = hub.put_account(account)
+    hub.online[account.key] = hub.by_account[account.number] = session
     came = {"name": account.name, "address": session.origin, "client": said.client}
     alarm = [] if session.plain else [Alarm(hub.setup.limits.ping, "ping", session.conn)]
+    start, gap = _start(hub, session, said)
     return [
         *kept,
         *replaced,
         Opened(session.conn, session.plain),
-        Send([session.conn], _welcome(hub, session, resumed)),
+        *_wrong_position(hub, session, said),
+        Send([session.conn], _welcome(hub, session, token, resumed=resumed, gap=gap)),
         *alarm,
         Happened("connect", came),
-        *([] if holder else hub.notify("joined", account.name)),
+        *([] if holder else _announce(hub, account, resumed=resumed)),
+        *_come_back(hub, session, account, start),
     ]
+
+
+def _start(hub: Hub, session: Session, said: Hello) -> tuple[int, bool]:
+    """The number behind which this session goes on, and whether some of that is gone."""
+    own = hub.received_by.setdefault(session.number, hub.seq)
+    start, gap = own, False
+    if said.after is not None:
+        session.resumable = True
+        good = said.after.epoch == hub.setup.epoch and said.after.seq <= hub.seq
+        start, gap = (said.after.seq, False) if good else (own, True)
+    return start, gap or start < hub.purged
+
+
+def _wrong_position(hub: Hub, session: Session, said: Hello) -> list[Effect]:
+    """A place that the log never had is an error; another log's is a gap, and no one's fault."""
+    if said.after is None or said.after.epoch != hub.setup.epoch or said.after.seq <= hub.seq:
+        return []
+    wrong = PeerError(
+        ErrorCode.BAD_FIELD, why=f"after.seq is beyond the log, which ends at {hub.seq}"
+    )
+    return [Send([session.conn], Error.of(wrong))]
+
+
+def _announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:
+    """Tell the others who came; one who resumes in time was never gone for them."""
+    departed = hub.departed.pop(account.number, None)
+    if resumed and departed is not None:
+        return []
+    lost = hub.notify("lost", departed) if departed is not None else []
+    return lost + hub.notify("joined", account.name)
+
+
+def _come_back(hub: Hub, session: Session, account: Account, start: int) -> list[Effect]:
+    """What waits for this person, and what became of what they said."""
+    hub.waiting.pop(account.number, None)
+    told = [] if session.plain else receipts_since(hub, account, account.last_seen or 0)
+    return begin(hub, session, start) + told
 
 
 def _replace(hub: Hub, holder: Session) -> list[Effect]:
@@ -143,16 +188,22 @@ def _replace(hub: Hub, holder: Session) -> list[Effect]:
     return [Send([holder.conn], Bye("replaced", text)), *hub.drop(holder, "replaced")]
 
 
-def _welcome(hub: Hub, session: Session, resumed: bool) -> Message:
+def token_hash(token: str) -> str:
+    """What is kept of a token, so that nobody who reads the store can use it."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _welcome(hub: Hub, session: Session, token: str, *, resumed: bool, gap: bool) -> Message:
     if session.plain:
         return Welcome()
     return Welcome(
         v=VERSION,
         name=session.name,
-        token=session.token,
+        token=token,
         epoch=hub.setup.epoch,
         seq=hub.seq,
         resumed=resumed,
+        gap=gap,
         limits=Limits(),
         time=timestamp(hub.now.wall),
         server=hub.setup.server,

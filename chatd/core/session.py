@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from chatd.core.effects import Account
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.messages import Hello, Message, Quit
+from chatd.wire.messages import WINDOW_BYTES, WINDOW_ITEMS, Hello, Message, Quit
 
 
 class State(Enum):
@@ -20,6 +21,15 @@ class State(Enum):
     CHECKING = "checking"  # the password is being compared
     READY = "ready"
     LEAVING = "leaving"
+
+
+class InFlight(NamedTuple):
+    """One item on its way to a session; the same object serves all who get it."""
+
+    seq: int
+    size: int  # bytes, about
+    author: int  # account
+    conversation: int  # account, group, or everyone
 
 
 class Gone(Struct, frozen=True):
@@ -52,11 +62,29 @@ class Session:
     plain: bool = True
     notices: bool = False
     authenticated: bool = False  # by password or token, not only by saying a name
-    token: str = ""
     misses: int = 0
     garbage: int = 0
     blocked: int | None = None  # the ticket that the next item waits for
     inbox: deque[Item] = field(default_factory=deque)
+    # --- what reaches it; see `chatd.core.flow` ---
+    live: bool = False  # it stands at the end of the log
+    reading: bool = False  # a page of the log was asked for
+    resumable: bool = False  # it confirms what it has, and so can go on where it stood
+    position: int = 0  # seq; where it is not live: all up to there is queued
+    opened_at: int = 0  # the head of the log when the session began: what is older comes late
+    broadcasts_after: int = 0
+    flight: deque[InFlight] = field(default_factory=deque)
+    flight_bytes: int = 0
+
+    @property
+    def number(self) -> int:
+        """Of the account; 0 before the session is open."""
+        return self.account.number if self.account else 0
+
+    @property
+    def window_full(self) -> bool:
+        """Whether nothing more may be sent before something is confirmed."""
+        return len(self.flight) >= WINDOW_ITEMS or self.flight_bytes >= WINDOW_BYTES
 
     @property
     def name(self) -> str:

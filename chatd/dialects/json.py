@@ -12,16 +12,18 @@ from typing import Any
 
 import msgspec
 
-from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.framing import Framer
 from chatd.wire.messages import (
     MAX_ID,
     SERVER,
+    Ack,
     Bye,
     Error,
     FromClient,
     Incoming,
     IncomingBroadcast,
+    IncomingGroup,
     Message,
     Notice,
     Users,
@@ -51,7 +53,18 @@ def _bye(message: Bye) -> Message | None:
     return Incoming(SERVER, message.text) if message.reason in ("shutdown", "kicked") else None
 
 
+def _ack(message: Ack) -> Message | None:
+    """That it is stored is not told; that the receiver is away is, in S1's words first (C12)."""
+    if message.state == "stored" or not message.absent:
+        return None
+    away = FAULTS[ErrorCode.NO_SUCH_USER].text.format(name=message.absent[0])
+    seen = f" Last seen {message.last_seen}." if message.last_seen else ""
+    return Incoming(SERVER, f"{away}{seen} The message is stored.")
+
+
 PLAIN: dict[type[Message], Callable[[Any], Message | None]] = {
+    Ack: _ack,
+    IncomingGroup: lambda m: Incoming(m.sender, f"[{m.group}] {m.content}"),
     Welcome: lambda _: Welcome(),
     Users: lambda m: Users(m.users),
     Incoming: lambda m: Incoming(m.sender, m.content),

@@ -22,6 +22,7 @@ class Connection:
         "_sent",
         "address",
         "doomed",
+        "drained",
         "hung_up",
         "id",
         "next_write",
@@ -44,6 +45,7 @@ class Connection:
         self.doomed = ""  # why it is to be closed
         self.hung_up = False  # our end is closed; what still comes is thrown away
         self.peer_ended = False  # nothing more will come
+        self.drained = False  # the application is to be told when everything is written
         self.writing = False  # the loop waits until it takes more
         self._sent = 0  # bytes of the first piece that are gone already
 

@@ -52,6 +52,9 @@ class Application(Protocol):
     def closed(self, connection: Connection, why: str) -> None:
         """Nothing more will come; what is queued is still written where it can be."""
 
+    def drained(self, connection: Connection) -> None:
+        """Everything queued for a connection that asked for this is with its kernel."""
+
     def turn_ended(self) -> None:
         """Everything of this turn is read; now it can be kept, and then answered."""
 
@@ -80,6 +83,7 @@ class Loop:
         self._numbers = 0
         self._listeners: list[socket.socket] = []
         self._dirty: dict[Connection, None] = {}  # to be written or closed at the end of this turn
+        self._go_on = False  # writing has given the application something to do
         self._spare = os.open(os.devnull, os.O_RDONLY)
         self._waker, self._wake_end = socket.socketpair()
         for end in (self._waker, self._wake_end):
@@ -134,6 +138,11 @@ class Loop:
         connection.queue(data)
         self._dirty[connection] = None
 
+    def tell_drained(self, connection: Connection) -> None:
+        """Call `Application.drained` once when everything queued is written."""
+        connection.drained = True
+        self._dirty[connection] = None
+
     def close_soon(self, connection: Connection, why: str) -> None:
         """Close this when all is written."""
         if not connection.doomed:
@@ -145,7 +154,7 @@ class Loop:
 
     def turn(self) -> None:
         """Wait, read, act, keep, write, close: in this order, so nobody sees what is not stored."""
-        delay = 0.0 if self._dirty else self.timers.delay(self.clock())
+        delay = 0.0 if self._dirty or self._go_on else self.timers.delay(self.clock())
         for key, events in self._selector.select(delay):
             if isinstance(key.data, Connection):
                 self._serve(key.data, events)
@@ -153,6 +162,7 @@ class Loop:
                 key.data(key.fileobj)
         for call in self.timers.due(self.clock()):
             call()
+        self._go_on = False
         self._app.turn_ended()
         self._write_queued()
 
@@ -298,6 +308,10 @@ class Loop:
             if connection.outbox and done:
                 self._write_later(connection)
         self._want(connection, writing=not done)
+        if connection.drained and not connection.outbox:
+            connection.drained = False
+            self._go_on = True
+            self._app.drained(connection)
         if connection.doomed and not connection.outbox and not connection.hung_up:
             self._hang_up(connection)
 

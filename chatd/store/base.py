@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
-from chatd.core.effects import Account, Entry, Failed, Operation, Stored
-
-
-class Row(Struct, frozen=True):
-    """One entry with its place in the log."""
-
-    seq: int
-    entry: Entry
+from chatd.core.effects import Account, Completion, Cursor, Group, Operation, Row
 
 
 class Store(Protocol):
@@ -29,7 +20,7 @@ class Store(Protocol):
     def submit(self, ticket: int, operation: Operation) -> None:
         """Take an operation. Never blocks, and never raises for a full disk."""
 
-    def completions(self) -> Sequence[Stored | Failed]:
+    def completions(self) -> Sequence[Completion]:
         """What has become durable, or failed, since the last call; in the order of the log."""
 
     def last_seq(self) -> int:
@@ -41,8 +32,20 @@ class Store(Protocol):
     def accounts(self) -> list[Account]:
         """Every account that was kept."""
 
+    def groups(self) -> list[tuple[Group, list[int], list[int]]]:
+        """Every group with its members in the order of their joining, and with those who left."""
+
+    def cursors(self) -> list[Cursor]:
+        """Every position in a conversation."""
+
+    def waiting(self) -> dict[int, int]:
+        """Accounts to the number of direct and group messages that they have not confirmed."""
+
+    def purged(self) -> int:
+        """Entries up to this `seq` are no longer in the log; 0 where it is whole."""
+
     def entries(self, after: int, limit: int) -> list[Row]:
-        """At most `limit` entries with a `seq` above `after`, in order."""
+        """At most `limit` entries with a `seq` above `after`, in order, whoever may see them."""
 
     def close(self) -> None:
         """Release the files; what was not asked for by `completions` may be lost."""

@@ -30,6 +30,38 @@ MIGRATIONS = (
     );
     CREATE UNIQUE INDEX log_key ON log (author, id) WHERE id IS NOT NULL;
     """,
+    """
+    ALTER TABLE accounts ADD COLUMN received INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE accounts ADD COLUMN receipts INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE accounts ADD COLUMN token TEXT;
+    CREATE TABLE rooms (
+        number    INTEGER PRIMARY KEY,
+        name      TEXT NOT NULL,
+        key       TEXT NOT NULL,
+        owner     INTEGER NOT NULL,
+        created   INTEGER NOT NULL,
+        deleted   INTEGER NOT NULL
+    );
+    CREATE TABLE members (
+        account   INTEGER NOT NULL,
+        room      INTEGER NOT NULL,
+        since     INTEGER NOT NULL,           -- seq of the first entry they see
+        until     INTEGER,                    -- ... and of the last; NULL while they are in it
+        PRIMARY KEY (account, room, since)
+    ) WITHOUT ROWID;
+    CREATE TABLE cursors (
+        conversation INTEGER NOT NULL,
+        account   INTEGER NOT NULL,
+        delivered INTEGER NOT NULL,
+        read      INTEGER NOT NULL,
+        moved     INTEGER NOT NULL,           -- milliseconds since 1970
+        PRIMARY KEY (conversation, account)
+    ) WITHOUT ROWID;
+    CREATE INDEX log_target ON log (target, seq);
+    CREATE INDEX log_author ON log (author, seq);
+    CREATE VIRTUAL TABLE log_text USING fts5 (content, content = 'log', content_rowid = 'seq');
+    INSERT INTO log_text (log_text) VALUES ('rebuild');
+    """,
 )
 
 

@@ -12,10 +12,30 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from chatd.core.effects import Account, Append, Entry, Failed, Operation, PutAccount, Stored
-from chatd.store.base import Row
+from chatd.core.effects import (
+    Account,
+    Append,
+    Completion,
+    Cursor,
+    Entry,
+    Failed,
+    Find,
+    Group,
+    Join,
+    MoveCursors,
+    Operation,
+    Page,
+    Part,
+    PutAccount,
+    PutGroup,
+    Row,
+    Stored,
+)
+from chatd.store.memory import again, page
 from chatd.store.migrations import migrate
+from chatd.store.queries import build
 from chatd.wire.errors import ErrorCode, StoreError
 
 FILE = "chat.db"
@@ -37,7 +57,7 @@ class SqliteStore:
             self._prepare()
         except (OSError, sqlite3.Error, StoreError) as error:
             raise StoreError(f"cannot use {self._path}: {error}") from error
-        self._answers: list[Stored | Failed] = []
+        self._answers: list[Completion] = []
         self._open = False
         self.epoch = self._read_epoch()
 
@@ -54,14 +74,15 @@ class SqliteStore:
     def submit(self, ticket: int, operation: Operation) -> None:
         """See `Store`."""
         try:
-            self._begin()
+            if not isinstance(operation, Find):
+                self._begin()
             answer = OPERATIONS[type(operation)](self, ticket, operation)
         except sqlite3.Error as error:
             self._give_up(error)
             answer = Failed(ticket, ErrorCode.STORAGE_FULL, str(error))
         self._answers.append(answer)
 
-    def completions(self) -> list[Stored | Failed]:
+    def completions(self) -> list[Completion]:
         """Commit what was submitted since the last call."""
         if self._open:
             try:
@@ -90,36 +111,100 @@ class SqliteStore:
         self._open = False
 
     def append(self, ticket: int, operation: Append) -> Stored | Failed:
-        """Put one entry at the end, or answer what became of the same key before."""
+        """One entry at the end with what becomes true by it, or what its key became before."""
         entry = operation.entry
         first = self._first(entry) if entry.id is not None else None
         if first is not None:
-            seq, ts, *content = first
-            same = content == [entry.kind, entry.target, entry.content]
-            return Stored(ticket, seq, ts, True) if same else Failed(ticket, ErrorCode.ID_REUSED)
+            return again(ticket, first, entry)
         cursor = self._db.execute(
             "INSERT INTO log (kind, author, name, target, content, ts, id)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (entry.kind, entry.author, entry.name, entry.target, entry.content, entry.ts, entry.id),
         )
-        assert cursor.lastrowid is not None
-        return Stored(ticket, cursor.lastrowid, entry.ts)
+        seq = cursor.lastrowid
+        assert seq is not None
+        if entry.kind != "event":
+            self._db.execute(
+                "INSERT INTO log_text (rowid, content) VALUES (?, ?)", (seq, entry.content)
+            )
+        for change in operation.changes:
+            CHANGES[type(change)](self, change, seq)
+        return Stored(ticket, seq, entry.ts)
 
-    def _first(self, entry: Entry) -> tuple[int, int, str, int, str] | None:
-        found: tuple[int, int, str, int, str] | None = self._db.execute(
-            "SELECT seq, ts, kind, target, content FROM log WHERE author = ? AND id = ?",
+    def _first(self, entry: Entry) -> Row | None:
+        found = self._db.execute(
+            "SELECT seq, kind, author, name, target, content, ts, id FROM log"
+            " WHERE author = ? AND id = ?",
             (entry.author, entry.id),
         ).fetchone()
-        return found
+        return _row(found) if found else None
 
-    def put_account(self, ticket: int, operation: PutAccount) -> Stored | Failed:
-        """Make or replace one account."""
+    def put_group(self, change: PutGroup, _: int) -> None:
+        """Make or replace one group."""
+        one = change.group
+        self._db.execute(
+            "INSERT OR REPLACE INTO rooms VALUES (?, ?, ?, ?, ?, ?)",
+            (one.number, one.name, one.key, one.owner, one.created, one.deleted),
+        )
+
+    def join(self, change: Join, seq: int) -> None:
+        """An interval of membership begins."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO members VALUES (?, ?, ?, NULL)",
+            (change.account, change.group, seq),
+        )
+
+    def part(self, change: Part, seq: int) -> None:
+        """... and ends."""
+        self._db.execute(
+            "UPDATE members SET until = ? WHERE account = ? AND room = ? AND until IS NULL",
+            (seq, change.account, change.group),
+        )
+
+    def put_account(self, ticket: int, operation: PutAccount) -> Stored:
+        """Make or replace one account; its position only moves by `MoveCursors`."""
         one = operation.account
         self._db.execute(
-            "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?)",
-            (one.number, one.name, one.key, one.login, one.password, one.last_seen),
+            "INSERT INTO accounts"
+            " (number, name, key, login, password, last_seen, received, receipts, token)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+            " name = excluded.name, key = excluded.key, login = excluded.login,"
+            " password = excluded.password, last_seen = excluded.last_seen,"
+            " receipts = excluded.receipts, token = excluded.token",
+            (
+                one.number,
+                one.name,
+                one.key,
+                one.login,
+                one.password,
+                one.last_seen,
+                one.received,
+                one.receipts,
+                one.token,
+            ),
         )
         return Stored(ticket)
+
+    def move_cursors(self, ticket: int, operation: MoveCursors) -> Stored:
+        """Positions move forward."""
+        self._db.executemany(
+            "UPDATE accounts SET received = ? WHERE number = ?",
+            [(seq, number) for number, seq in operation.received.items()],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?, ?)",
+            [
+                (one.conversation, one.account, one.delivered, one.read, one.moved)
+                for one in operation.conversations
+            ],
+        )
+        return Stored(ticket)
+
+    def find(self, ticket: int, operation: Find) -> Page:
+        """One page of what somebody may see."""
+        statement, parameters = build(operation)
+        rows = [_row(one) for one in self._db.execute(statement, parameters)]
+        return page(ticket, operation, rows, self.last_seq())
 
     def last_seq(self) -> int:
         """See `Store`."""
@@ -130,16 +215,60 @@ class SqliteStore:
         """See `Store`."""
         (used,) = self._db.execute(
             "SELECT max(coalesce((SELECT max(number) FROM accounts), 0),"
-            " coalesce((SELECT max(author) FROM log), 0))"
+            " coalesce((SELECT max(number) FROM rooms), 0),"
+            " coalesce((SELECT max(author) FROM log), 0),"
+            " coalesce((SELECT max(target) FROM log), 0))"
         ).fetchone()
         return int(used) + 1
 
     def accounts(self) -> list[Account]:
         """See `Store`."""
         rows = self._db.execute(
-            "SELECT number, name, key, login, password, last_seen FROM accounts ORDER BY number"
+            "SELECT number, name, key, login, password, last_seen, received, receipts, token"
+            " FROM accounts ORDER BY number"
         )
-        return [Account(*row) for row in rows]
+        return [
+            Account(number, name, key, login, password, seen, received, bool(receipts), token)
+            for number, name, key, login, password, seen, received, receipts, token in rows
+        ]
+
+    def groups(self) -> list[tuple[Group, list[int], list[int]]]:
+        """See `Store`."""
+        rows = self._db.execute("SELECT number, name, key, owner, created, deleted FROM rooms")
+        groups = [
+            Group(number, name, key, owner, created, bool(deleted))
+            for number, name, key, owner, created, deleted in rows.fetchall()
+        ]
+        return [(group, *self._members(group.number)) for group in groups]
+
+    def _members(self, number: int) -> tuple[list[int], list[int]]:
+        rows = self._db.execute(
+            "SELECT account, until FROM members WHERE room = ? ORDER BY since, account", (number,)
+        ).fetchall()
+        present = [account for account, until in rows if until is None]
+        return present, sorted({account for account, _ in rows} - set(present))
+
+    def cursors(self) -> list[Cursor]:
+        """See `Store`."""
+        rows = self._db.execute("SELECT account, conversation, delivered, read, moved FROM cursors")
+        return [Cursor(*row) for row in rows]
+
+    def waiting(self) -> dict[int, int]:
+        """See `Store`."""
+        rows = self._db.execute(
+            "SELECT number, (SELECT count(*) FROM log l WHERE l.target = number"
+            " AND l.seq > received AND l.kind = 'direct' AND l.author <> number)"
+            " + (SELECT count(*) FROM members m JOIN log l ON l.target = m.room"
+            " AND l.seq > received AND l.seq >= m.since AND (m.until IS NULL OR l.seq <= m.until)"
+            " WHERE m.account = number AND l.kind = 'group' AND l.author <> number)"
+            " FROM accounts"
+        )
+        return {number: count for number, count in rows if count}
+
+    def purged(self) -> int:
+        """See `Store`."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'purged'").fetchone()
+        return int(row[0]) if row else 0
 
     def entries(self, after: int, limit: int) -> list[Row]:
         """See `Store`."""
@@ -148,7 +277,7 @@ class SqliteStore:
             " WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
-        return [Row(seq, Entry(*entry)) for seq, *entry in rows]
+        return [_row(one) for one in rows]
 
     def close(self) -> None:
         """See `Store`."""
@@ -156,10 +285,22 @@ class SqliteStore:
         os.close(self._lock)
 
 
-OPERATIONS: dict[type, Callable[[SqliteStore, int, Operation], Stored | Failed]] = {
-    Append: SqliteStore.append,  # type: ignore[dict-item]
-    PutAccount: SqliteStore.put_account,  # type: ignore[dict-item]
+OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
+    Append: SqliteStore.append,
+    PutAccount: SqliteStore.put_account,
+    MoveCursors: SqliteStore.move_cursors,
+    Find: SqliteStore.find,
 }
+CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
+    PutGroup: SqliteStore.put_group,
+    Join: SqliteStore.join,
+    Part: SqliteStore.part,
+}
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    """The columns seq, kind, author, name, target, content, ts, id."""
+    return Row(found[0], Entry(*found[1:]))
 
 
 def _lock(folder: Path) -> int:

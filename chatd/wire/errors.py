@@ -34,7 +34,16 @@ class ErrorCode(IntEnum):
     SELF_MESSAGE = 302
     EMPTY_MESSAGE = 303
     MESSAGE_TOO_LONG = 304
+    INBOX_FULL = 305
     ID_REUSED = 308
+    NO_SUCH_GROUP = 401
+    NOT_MEMBER = 402
+    NOT_OWNER = 403
+    GROUP_NAME_TAKEN = 404
+    NO_SUCH_MEMBER = 405
+    ALREADY_MEMBER = 406
+    GROUP_FULL = 407
+    OWNER_MUST_HAND_OVER = 408
     TOO_FAST = 501
     NOT_READING = 502
     INTERNAL = 503
@@ -76,7 +85,18 @@ FAULTS: dict[ErrorCode, Fault] = {
     ErrorCode.SELF_MESSAGE: Fault("You cannot send a message to yourself."),
     ErrorCode.EMPTY_MESSAGE: Fault("An empty message cannot be sent."),
     ErrorCode.MESSAGE_TOO_LONG: Fault("A message may have at most {limit} bytes."),
+    ErrorCode.INBOX_FULL: Fault("{name} has too many messages waiting; try again later."),
     ErrorCode.ID_REUSED: Fault("This id was used for another message."),
+    ErrorCode.NO_SUCH_GROUP: Fault('There is no group "{group}".'),
+    ErrorCode.NOT_MEMBER: Fault('You are no longer in the group "{group}".'),
+    ErrorCode.NOT_OWNER: Fault('Only the owner of "{group}" may do that.'),
+    ErrorCode.GROUP_NAME_TAKEN: Fault("The name {name} is taken; choose another."),
+    ErrorCode.NO_SUCH_MEMBER: Fault('{name} is not in the group "{group}".'),
+    ErrorCode.ALREADY_MEMBER: Fault('{name} is in the group "{group}" already.'),
+    ErrorCode.GROUP_FULL: Fault("A group may have at most {limit} members."),
+    ErrorCode.OWNER_MUST_HAND_OVER: Fault(
+        'You own "{group}": make somebody else its owner first, or delete it.'
+    ),
     ErrorCode.TOO_FAST: Fault("Too fast; wait {after:g} seconds."),
     ErrorCode.NOT_READING: Fault("You do not read what is sent to you.", fatal=True),
     ErrorCode.INTERNAL: Fault("An error of the server, noted as {reference}.", fatal=True),

@@ -18,6 +18,9 @@ SERVER = "server"  # the reserved name under which the daemon itself speaks
 MAX_OBJECT = 65_536  # bytes of one object from a client
 MAX_CONTENT = 16_384  # bytes of one message's text in UTF-8: 4,096 of the longest characters
 MAX_ID = 64  # bytes of a sender's key
+MAX_PAGE = 200  # items of one answer to `history`
+WINDOW_ITEMS = 256  # unconfirmed items in flight to one session
+WINDOW_BYTES = 262_144  # ... and their bytes
 
 Id = Annotated[str, Meta(max_length=MAX_ID)]
 Name = Annotated[str, Meta(max_length=1024)]  # what is too long for a name gets 104, not 204
@@ -75,6 +78,62 @@ class OutgoingBroadcast(Message, frozen=True, tag="outgoing_broadcast"):
     id: Id | None = None
 
 
+class OutgoingGroup(Message, frozen=True, tag="outgoing_group"):
+    """One message to all members of a group, absent ones too; answered by `Ack`."""
+
+    group: Name
+    content: str
+    id: Id | None = None
+
+
+class Received(Message, frozen=True):
+    """Everything up to this number is safe with the client."""
+
+    upto: Annotated[int, Meta(ge=0)]
+
+
+class Read(Message, frozen=True, rename={"peer": "with"}):
+    """A conversation was shown to an attentive person, up to this number."""
+
+    upto: Annotated[int, Meta(ge=0)]
+    peer: Name | None = None
+    group: Name | None = None
+
+
+class Set(Message, frozen=True):
+    """Own settings; answered by `Ok`. Without receipts nobody learns what one has read."""
+
+    receipts: bool | None = None
+    id: Id | None = None
+
+
+class Group(Message, frozen=True):
+    """Make, change, leave or look at groups; answered by `GroupInfo`."""
+
+    op: Literal["create", "add", "remove", "rename", "leave", "owner", "delete", "info", "list"]
+    group: Name | None = None
+    names: list[Name] = []
+    to: Name | None = None
+    id: Id | None = None
+
+
+class History(Message, frozen=True, rename={"peer": "with", "author": "from"}):
+    """One page of a conversation, newest where no bound is given, or a search; answered by `Items`.
+
+    `all` takes everything one may see. `before` and `after` bound `seq`, `q` is words to find.
+    """
+
+    peer: Name | None = None
+    group: Name | None = None
+    all: bool = False
+    before: Annotated[int, Meta(ge=0)] | None = None
+    after: Annotated[int, Meta(ge=0)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 50
+    q: Annotated[str, Meta(max_length=256)] | None = None
+    author: Name | None = None
+    id: Id | None = None
+
+
 class AskSeen(Message, frozen=True, tag="seen"):
     """Ask when somebody was last here; answered by `Seen`."""
 
@@ -127,9 +186,15 @@ FromClient = (
     | Outgoing
     | Text
     | OutgoingBroadcast
+    | OutgoingGroup
+    | Received
+    | Read
     | AskSeen
     | Newname
     | Register
+    | Set
+    | Group
+    | History
     | Admin
     | Quit
     | Ping
@@ -145,6 +210,17 @@ class Limits(Struct, frozen=True):
     object: int = MAX_OBJECT
     content: int = MAX_CONTENT
     id: int = MAX_ID
+    items: int = WINDOW_ITEMS
+    bytes: int = WINDOW_BYTES
+    page: int = MAX_PAGE
+
+
+class Unread(Struct, frozen=True, omit_defaults=True, rename={"peer": "with"}):
+    """How many messages of one conversation were not read yet."""
+
+    count: int
+    peer: str | None = None
+    group: str | None = None
 
 
 class Welcome(Message, frozen=True):
@@ -156,6 +232,8 @@ class Welcome(Message, frozen=True):
     epoch: str | None = None
     seq: int | None = None
     resumed: bool | None = None
+    gap: bool = False
+    unread: list[Unread] = []
     limits: Limits | None = None
     time: str | None = None
     server: str | None = None
@@ -179,12 +257,14 @@ class Users(Message, frozen=True):
 
 
 class Incoming(Message, frozen=True, rename={"sender": "from"}):
-    """A message for this person alone."""
+    """A message for this person alone; `to` stands in one's own, as `history` shows them."""
 
     sender: str
     content: str
     seq: int | None = None
     ts: str | None = None
+    late: bool = False
+    to: str | None = None
 
 
 class IncomingBroadcast(Message, frozen=True, tag="incoming_broadcast", rename={"sender": "from"}):
@@ -194,16 +274,95 @@ class IncomingBroadcast(Message, frozen=True, tag="incoming_broadcast", rename={
     content: str
     seq: int | None = None
     ts: str | None = None
+    late: bool = False
+
+
+class IncomingGroup(Message, frozen=True, tag="incoming_group", rename={"sender": "from"}):
+    """A message for the members of a group."""
+
+    group: str
+    sender: str
+    content: str
+    seq: int
+    ts: str
+    late: bool = False
 
 
 class Ack(Message, frozen=True):
-    """The message of that id is durable, as number `seq` of the log."""
+    """The message of that id is durable, as number `seq` of the log.
 
-    re: str
+    `queued`: the receiver is absent and was last seen then; `absent` names who does not see it yet.
+    """
+
+    re: str | None
     seq: int
     ts: str
     state: Literal["stored", "queued"]
     dup: bool = False
+    last_seen: str | None = None
+    absent: list[str] = []
+
+
+class Receipt(Message, frozen=True, rename={"peer": "with"}):
+    """To authors: how far `by` has received and read; `unshared` where the latter is not told."""
+
+    by: str
+    delivered: int
+    peer: str | None = None
+    group: str | None = None
+    read: int | None = None
+    unshared: bool = False
+
+
+class GroupRow(Struct, frozen=True):
+    """One group as its members see it."""
+
+    group: str
+    owner: str
+    members: list[str]
+    created: str
+
+
+class GroupFailure(Struct, frozen=True):
+    """A name with which a group request did not work, and the number of the error."""
+
+    name: str
+    error: int
+
+
+class GroupInfo(Message, frozen=True, tag="group_info"):
+    """The groups asked for, as they are now."""
+
+    groups: list[GroupRow]
+    re: str | None = None
+    failed: list[GroupFailure] = []
+
+
+GroupKind = Literal["created", "added", "removed", "renamed", "left", "owner", "deleted"]
+
+
+class GroupEvent(Message, frozen=True, tag="group_event"):
+    """A change of a group, in the order of the log; `to` is the new name, or the new owner."""
+
+    group: str
+    kind: GroupKind
+    by: str
+    seq: int
+    ts: str
+    names: list[str] = []
+    to: str | None = None
+    late: bool = False
+
+
+Item = Incoming | IncomingBroadcast | IncomingGroup | GroupEvent
+
+
+class Items(Message, frozen=True):
+    """One page, in the order of the log; `more` where it goes on."""
+
+    re: str | None
+    items: list[Item]
+    more: bool
 
 
 class Seen(Message, frozen=True):
@@ -287,8 +446,13 @@ FromServer = (
     | Users
     | Incoming
     | IncomingBroadcast
+    | IncomingGroup
     | Ack
+    | Receipt
     | Seen
+    | GroupInfo
+    | GroupEvent
+    | Items
     | Notice
     | Ok
     | Stats

@@ -1,0 +1,315 @@
+"""How items of the log reach a session: live while it keeps up, from the log when it does not.
+
+Every session has a position: all that its account may see up to there is queued for it. A session
+that is *live* stands at the end of the log and gets each item as it is stored. One whose window is
+full is not live any more: nothing is kept for it, and it is continued from the log, by the same
+query that serves the offline queue and a resumed session (rules 10 and 11 of the protocol).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from chatd.core.effects import (
+    EVERYONE,
+    Account,
+    Alarm,
+    Cursor,
+    Effect,
+    Failed,
+    Find,
+    MoveCursors,
+    Page,
+    Row,
+    Send,
+    Stored,
+    Tell,
+)
+from chatd.core.rooms import read_change
+from chatd.core.session import InFlight, Session
+from chatd.wire.errors import ErrorCode, PeerError
+from chatd.wire.messages import (
+    SERVER,
+    WINDOW_BYTES,
+    WINDOW_ITEMS,
+    GroupEvent,
+    Incoming,
+    IncomingBroadcast,
+    IncomingGroup,
+    Item,
+    Read,
+    Receipt,
+    Received,
+)
+from chatd.wire.text import timestamp
+
+if TYPE_CHECKING:
+    from chatd.core.hub import Hub
+
+MISSED_BROADCASTS = 200  # the newest of those that an absent person gets
+FRAME = 200  # bytes of an item besides its text, about
+TOLD_AT_ONCE = 500  # receipts for an author who comes back
+
+
+def message_of(hub: Hub, row: Row, viewer: int, *, late: bool = False) -> Item:
+    """An entry as the account `viewer` is told it."""
+    entry, ts = row.entry, timestamp(row.entry.ts)
+    if entry.kind == "direct":
+        to = hub.name_of(entry.target) if entry.author == viewer else None
+        return Incoming(entry.name, entry.content, row.seq, ts, late, to)
+    if entry.kind == "broadcast":
+        return IncomingBroadcast(entry.name, entry.content, row.seq, ts, late)
+    if entry.kind == "group":
+        group = hub.name_of(entry.target)
+        return IncomingGroup(group, entry.name, entry.content, row.seq, ts, late)
+    change = read_change(entry.content)
+    return GroupEvent(
+        change.group, change.kind, entry.name, row.seq, ts, change.names, change.to, late
+    )
+
+
+def conversation(row: Row) -> int:
+    """Whom or what an item answers to, as its receiver sees it."""
+    return row.entry.author if row.entry.kind == "direct" else row.entry.target
+
+
+# --- live ---------------------------------------------------------------------------------------
+
+
+def push(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
+    """Give an item that was just stored to those of `accounts` (None: everybody) who are live."""
+    if accounts is None:
+        sessions = [one for one in hub.live.values() if one.number != row.entry.author]
+    else:
+        found = (hub.session_of(number) for number in accounts)
+        sessions = [one for one in found if one is not None and one.live]
+    return _queue(hub, row, sessions, message_of(hub, row, EVERYONE))
+
+
+def _queue(hub: Hub, row: Row, sessions: list[Session], message: Item) -> list[Effect]:
+    effects: list[Effect] = [Send([one.conn for one in sessions], message)]
+    mark = InFlight(row.seq, len(row.entry.content) + FRAME, row.entry.author, conversation(row))
+    personal = row.entry.target != EVERYONE
+    for one in sessions:
+        if not one.plain:
+            one.flight.append(mark)
+            one.flight_bytes += mark.size
+            if one.window_full:
+                effects += stall(hub, one, row.seq)
+        elif personal:
+            one.flight.append(mark)
+            effects.append(Tell(one.conn))
+    return effects
+
+
+def stall(hub: Hub, session: Session, position: int) -> list[Effect]:
+    """Nothing more is queued for this session until it has taken what it has."""
+    if not session.live:
+        return []
+    session.live = False
+    session.position = position
+    hub.live.pop(session.conn, None)
+    waiting = Alarm(hub.setup.limits.reading, "reading", session.conn)
+    return [waiting, Tell(session.conn)] if session.plain else [waiting]
+
+
+# --- from the log -------------------------------------------------------------------------------
+
+
+def begin(hub: Hub, session: Session, after: int) -> list[Effect]:
+    """Bring a session that was just opened to the end of the log, from its position on."""
+    session.position = after
+    session.opened_at = session.broadcasts_after = hub.seq
+    if after >= hub.seq:
+        return _go_live(hub, session)
+    if session.plain:
+        return read_on(hub, session)
+    missed = Find(
+        account=session.number,
+        after=after,
+        latest=True,
+        limit=MISSED_BROADCASTS,
+        own=False,
+        target=EVERYONE,
+    )
+
+    def then(page: Page | Failed) -> list[Effect]:
+        session.reading = False
+        if isinstance(page, Page):
+            first = page.rows[0].seq - 1 if page.more else after
+            session.broadcasts_after = first
+        return read_on(hub, session)
+
+    session.reading = True
+    return hub.submit(missed, then)
+
+
+def read_on(hub: Hub, session: Session) -> list[Effect]:
+    """Read as much as the window takes, from the position on."""
+    if session.live or session.reading or session.conn not in hub.sessions:
+        return []
+    items = WINDOW_ITEMS - len(session.flight)
+    size = WINDOW_BYTES - session.flight_bytes
+    if items < WINDOW_ITEMS // 2 or size < WINDOW_BYTES // 2:
+        return []
+    session.reading = True
+    wanted = Find(
+        account=session.number,
+        after=session.position,
+        limit=items,
+        size=size,
+        own=False,
+        broadcasts_after=session.broadcasts_after,
+    )
+    return hub.submit(wanted, lambda page: _continue(hub, session, page))
+
+
+def _continue(hub: Hub, session: Session, page: Page | Failed) -> list[Effect]:
+    session.reading = False
+    if isinstance(page, Failed) or session.conn not in hub.sessions:
+        return []
+    effects: list[Effect] = []
+    for row in page.rows:
+        late = row.seq <= session.opened_at
+        effects += _queue(hub, row, [session], message_of(hub, row, session.number, late=late))
+        session.position = row.seq
+    if page.more:
+        return [*effects, Tell(session.conn)] if session.plain else effects + read_on(hub, session)
+    session.position = max(session.position, page.head)
+    if session.position < hub.seq:
+        return effects + read_on(hub, session)
+    return effects + _go_live(hub, session)
+
+
+def _go_live(hub: Hub, session: Session) -> list[Effect]:
+    session.live = True
+    hub.live[session.conn] = session
+    return []
+
+
+# --- confirmed ----------------------------------------------------------------------------------
+
+
+def received(hub: Hub, session: Session, said: Received) -> list[Effect]:
+    """An extended session has everything up to there."""
+    session.resumable = True
+    return confirm(hub, session, said.upto)
+
+
+def confirm(hub: Hub, session: Session, upto: int) -> list[Effect]:
+    """What was in flight up to there has arrived: note how far, and go on if there is more."""
+    upto = min(upto, hub.seq if session.live else session.position)
+    reached: dict[int, InFlight] = {}
+    while session.flight and session.flight[0].seq <= upto:
+        mark = session.flight.popleft()
+        session.flight_bytes -= 0 if session.plain else mark.size
+        if mark.conversation != EVERYONE:
+            reached[mark.conversation] = mark
+            hub.to_tell.setdefault((session.number, mark.conversation), set()).add(mark.author)
+    for number, mark in reached.items():
+        hub.move(session.number, number, delivered=mark.seq)
+    if upto > hub.received_by.get(session.number, 0):
+        hub.received_by[session.number] = hub.moved_accounts[session.number] = upto
+    return read_on(hub, session)
+
+
+def taken(hub: Hub, session: Session) -> list[Effect]:
+    """The kernel has taken everything for a plain session: that is all it can confirm (rule 11)."""
+    return confirm(hub, session, hub.seq if session.live else session.position)
+
+
+def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
+    """A conversation was shown to somebody who looked."""
+    if said.group is not None:
+        room = hub.groups.find(said.group, session.number)
+        number, authors = room.kept.number, set(room.members) - {session.number}
+    elif said.peer is not None:
+        number = hub.find(said.peer).number
+        authors = {number}
+    else:
+        raise PeerError(ErrorCode.MISSING_FIELD, field="with")
+    upto = min(said.upto, hub.seq)
+    if upto > hub.cursor(session.number, number).read:
+        hub.move(session.number, number, delivered=upto, read=upto)
+        hub.to_tell.setdefault((session.number, number), set()).update(authors)
+    return []
+
+
+def flush(hub: Hub) -> list[Effect]:
+    """Store, once per turn, what moved; the authors are told when that is durable."""
+    if not hub.moved_accounts and not hub.moved_cursors:
+        return []
+    moves = MoveCursors(hub.moved_accounts, list(hub.moved_cursors.values()))
+    to_tell = hub.to_tell
+    hub.moved_accounts, hub.moved_cursors, hub.to_tell = {}, {}, {}
+
+    def then(done: Stored | Failed) -> list[Effect]:
+        if isinstance(done, Failed):
+            return []
+        return [
+            effect
+            for (reader, number), authors in to_tell.items()
+            for author in authors
+            for effect in _tell(hub, author, hub.cursor(reader, number))
+        ]
+
+    return hub.submit(moves, then)
+
+
+def _tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
+    session = hub.session_of(author)
+    if session is None or session.plain or author == cursor.account:
+        return []
+    return [Send([session.conn], _receipt(hub, cursor))]
+
+
+def _receipt(hub: Hub, cursor: Cursor) -> Receipt:
+    by = hub.name_of(cursor.account)
+    group = cursor.conversation in hub.groups.rooms
+    account = hub.account(cursor.account)
+    shared = account is None or account.receipts
+    return Receipt(
+        by,
+        cursor.delivered,
+        None if group else by,
+        hub.name_of(cursor.conversation) if group else None,
+        cursor.read if shared and cursor.read else None,
+        not shared,
+    )
+
+
+def receipts_since(hub: Hub, account: Account, moment: int) -> list[Effect]:
+    """What became of somebody's messages while they were away."""
+    numbers = [account.number, *(room.kept.number for room in hub.groups.of(account.number))]
+    moved = [
+        cursor
+        for number in numbers
+        for cursor in hub.cursors.get(number, {}).values()
+        if cursor.moved >= moment
+    ]
+    newest = sorted(moved, key=lambda cursor: cursor.moved)[-TOLD_AT_ONCE:]
+    return [effect for cursor in newest for effect in _tell(hub, account.number, cursor)]
+
+
+def moved_cursor(before: Cursor, delivered: int, read: int, now: int) -> Cursor:
+    """A cursor only ever moves forward."""
+    return structs.replace(
+        before,
+        delivered=max(before.delivered, delivered),
+        read=max(before.read, read),
+        moved=now,
+    )
+
+
+def name_in(hub: Hub, number: int) -> str:
+    """The name of an account or a group, whoever it is."""
+    if number == EVERYONE:
+        return SERVER
+    account = hub.account(number)
+    if account:
+        return account.name
+    room = hub.groups.rooms.get(number)
+    return room.kept.name if room else "(somebody who left)"
