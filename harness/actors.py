@@ -209,6 +209,7 @@ class Shell(Program):
 
     kind = "shell"
     view: View
+    arrived = False  # has been at its prompt
 
     def start(self, launch: Launch) -> None:
         """Start the program."""

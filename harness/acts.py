@@ -17,6 +17,8 @@ from harness.scope import token
 from harness.server import Server
 from harness.values import KEYS, as_list, size
 
+EMPTIES_THE_LINE = ("enter", "ctrl-c", "ctrl-u")
+
 if TYPE_CHECKING:
     from harness.run import Run
 
@@ -54,6 +56,8 @@ def presses(_run: Run, actor: Actor, value: Any) -> None:
     for key in as_list(value):
         shell.note("does", f"presses {key}")
         shell.press(KEYS[str(key)])
+        if key in EMPTIES_THE_LINE:
+            shell.draft = ""
 
 
 def resizes(_run: Run, actor: Actor, value: Any) -> None:

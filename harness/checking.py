@@ -122,7 +122,7 @@ def locate(value: Value, part: str) -> Place:
 
 def suggestion(word: Any, allowed: Collection[str]) -> str:
     """What was perhaps meant, and what is allowed."""
-    close = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return f"{meant}allowed: {', '.join(allowed) or 'nothing'}"
 

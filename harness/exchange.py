@@ -192,10 +192,9 @@ class Turn:
             open_ = [e for e in self._expectations if not e.met and not e.negative]
             if fence is None and self._fence_is_due(open_, time.monotonic() - began):
                 fence = self._fence()
-            if fence is not None and not fence.done:
-                if fence.poll(consequences=not open_):
-                    self._settle(fence)
-                    continue
+            if fence is not None and not fence.done and fence.poll(consequences=not open_):
+                self._settle(fence)
+                continue
             if time.monotonic() >= deadline:
                 raise self._give_up(fence)
             run.reactor.step(deadline)
@@ -301,7 +300,7 @@ class Turn:
         left, right = (self._run.scope.fill(side, acting) for side in (match[1], match[3]))
         if not _compares(left, match[2], right):
             raise BrokenPromiseError(
-                f"check: {text} — {left!r} {match[2]} {right!r} is not true", place
+                f"check: {text} — {left} {match[2]} {right} is not true", place
             )
 
 

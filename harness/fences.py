@@ -78,6 +78,8 @@ class Probe:
             return "it was sent away" if actor.dismissed else "it is frozen"
         if self._question is None:
             return f"profile {self._run.profile.name} has no fence for its role {actor.role}"
+        if isinstance(actor, Shell) and actor.has_prompt and not actor.arrived:
+            return "it has not come to its prompt"
         return "it has a draft on its line" if actor.draft else ""
 
     def _ask(self) -> None:

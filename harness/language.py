@@ -21,7 +21,7 @@ from harness.yaml_nodes import Value, read
 KEYS = ("scenario", "covers", "tags", "points", "needs", "use", "cast", "vars", "matrix", "files",
         "server", "steps", "cleanup", "laws", "patience")  # fmt: skip
 CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
-BUILT_IN = ("token", "round")
+BUILT_IN = ("token", "here")
 RANGE = re.compile(r"([A-Za-z_]\w*?)(\d+)\.\.([A-Za-z_]\w*?)(\d+)")
 NAME = re.compile(r"[A-Za-z_][\w-]*")
 RESERVED = ("server", "everyone", "others", "self")

@@ -7,7 +7,7 @@
     def test_scenario(run):
         play(run)
 
-Each run gets a process of its own: forking into pseudo-terminals is only safe in a process with one thread.
+Each run gets a process of its own: forking into pseudo-terminals is only safe with one thread.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class ScenarioRun(Struct):
 
 def runs(folder: Path) -> Iterator[ScenarioRun]:
     """Every run of every scenario in a folder, in a stable order; a wrong file is a run too."""
+    if not folder.is_dir():
+        return
     for path in scenario_files([folder]):
         name = path.relative_to(folder).with_suffix("").as_posix()
         try:

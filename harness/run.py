@@ -48,7 +48,8 @@ class Run:
 
     def __init__(self, scenario: Scenario, row: Mapping[str, Any], options: Options) -> None:
         self.scenario, self.profile, self.options = scenario, scenario.profile, options
-        self.scope = Scope({**scenario.vars, **row})
+        here = {"here": str(Path(self.profile.path).resolve().parent)}
+        self.scope = Scope({**here, **scenario.vars, **row})
         self.reactor = Reactor()
         self.fences = Fences(self)
         self.mark = token()
@@ -281,6 +282,7 @@ class Run:
             raise BrokenPromiseError(
                 f"{shell.name} has no prompt: {shell.ended}", None, _last_words(shell)
             )
+        shell.arrived = True
 
     def _heard(self, actor: Actor, item: Item) -> None:
         if self.over or item.hidden:

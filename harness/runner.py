@@ -25,6 +25,7 @@ from harness.run import Options, Run, sweep
 from harness.steps import Mark, Step
 from harness.verbs import FORMS
 
+LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
 SEAL = 2.0  # seconds for a server to close a connection that we have half-closed
 
 
@@ -185,7 +186,19 @@ def _explain(error: BaseException, outcome: Outcome) -> None:
         outcome.details = traceback.format_exception(error)
 
 
+def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:
+    """Where a channel ended by itself, the server may be about to say why; evidence, no verdict."""
+    if any(actor.ended and not actor.dismissed for actor in run.actors.values()):
+        server = run.server
+        run.reactor.until(lambda: server.ended is not None, time.monotonic() + LAST_WORDS)
+        if server.ended and not server.dismissed:
+            outcome.details.append(f"the server ended by itself: {server.ended}")
+
+
 def _gather(run: Run, outcome: Outcome) -> None:
+    run.over = True
+    if outcome.status == "failed":
+        _listen_for_the_reason(run, outcome)
     for actor in run.everybody():
         outcome.transcripts[actor.name] = list(actor.events)
         if actor.kind == "shell":

@@ -11,11 +11,11 @@ from msgspec import Struct, field, structs
 from harness.checking import Checker, suggestion
 from harness.errors import Place
 from harness.values import COMPARISON, KEYS, SIGNALS
-from harness.verbs import FORMS, MODIFIERS, SERVER, Family, Verb
+from harness.verbs import FORMS, MODIFIERS, SERVER, TABLE, Family, Verb
 from harness.yaml_nodes import Value, read
 
 GROUPS = ("everyone", "others")
-NAMES = tuple(dict.fromkeys(verb.name for verb in FORMS.values()))
+NAMES = tuple(verb.name for verb in TABLE)
 LONGEST_FIRST = sorted(FORMS, key=len, reverse=True)
 
 
@@ -215,12 +215,12 @@ class StepReader:
                 self._check.wrong(key.place, f"unknown actor {name!r}", suggestion(name, known))
             elif verb and name in self._names.actors:
                 kinds = self._names.actors[name]
-                if kinds and not kinds & verb.who:
+                if not kinds <= verb.who:
                     fit = ", ".join(sorted(verb.who))
                     self._check.wrong(
                         key.place,
                         f"{name} is a {'/'.join(sorted(kinds))}: {verb.name!r} is for {fit}",
-                        suggestion("", [v.name for v in FORMS.values() if kinds & v.who]),
+                        suggestion("", [v.name for v in TABLE if kinds <= v.who]),
                     )
         return names
 

@@ -67,7 +67,7 @@ def _has_variable(value: Any) -> bool:
 
 
 def _keys(value: Any) -> bool:
-    return bool(as_list(value)) and all(str(key) in KEYS for key in as_list(value))
+    return bool(as_list(value)) and all(map(_scalar, as_list(value)))
 
 
 def _piece(value: Any) -> bool:
@@ -96,7 +96,7 @@ VALUES = {
         "text, {hex: 'ff 00'}, {repeat: x, times: 100}, or a list of them (one write each)",
     ),
     "signal": ValueKind(
-        lambda value: value is None or value in SIGNALS,
+        lambda value: value is None or isinstance(value, str),
         f"a signal or nothing; known: {', '.join(SIGNALS)}",
     ),
     "patterns": ValueKind(

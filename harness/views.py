@@ -205,7 +205,7 @@ class ScreenView:
 
     def edited(self) -> None:
         """Keys were pressed."""
-        self._edited = True
+        self._edited, self._draft = True, ""
 
     def resize(self, columns: int, lines: int) -> None:
         """Another size of the terminal."""

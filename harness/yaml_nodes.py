@@ -21,6 +21,7 @@ REPAIRS = (  # what the YAML reader says, what a person has to do
     ("found character '\\t'", "indent with blanks, not with tabs"),
     ("cannot start any token", "text that begins with this character needs quotes"),
     ("while parsing a flow", "] closes a list, } a mapping; text with , [ ] { } needs quotes"),
+    ("expected <block end>", "quote all of a text that begins with [ { or a quotation mark"),
     ("while scanning a quoted", "the closing quote is missing"),
     ("while scanning an alias", "text that begins with * needs quotes"),
     ("while scanning an anchor", "text that begins with & needs quotes"),
@@ -120,7 +121,11 @@ def _pairs(node: MappingNode, shown: str, problems: list[Problem]) -> list[tuple
                 )
             )
         first.setdefault(key.data, key.place)
-        pairs.append((key, _value(value_node, shown, problems)))
+        value = _value(value_node, shown, problems)
+        if value.data is None:  # nothing stands there: say so where it should stand
+            end = key_node.end_mark
+            value.place = Place(shown, end.line + 1, end.column + 2)
+        pairs.append((key, value))
     return pairs
 
 

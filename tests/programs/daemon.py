@@ -1,7 +1,7 @@
 """A small JSON-lines chat daemon with faults by option: the harness has to find each of them.
 
-It says `listening on HOST, port N`, greets by `hello`, knows `outgoing`, `outgoing_broadcast`, `who`, `ping`
-and `quit`, and reads lines from its console.
+It says `listening on HOST, port N`, greets by `hello`, knows `outgoing`, `outgoing_broadcast`,
+`who`, `ping` and `quit`, and reads lines from its console.
 """
 
 import argparse
@@ -179,6 +179,17 @@ class Daemon:
         peer.send(code="ack", re=frame.get("id"), content=frame["content"])
 
 
+def linger():
+    """A program that leaves its group, closes everything, and does not mind being told to end."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        signal.pause()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int, nargs="?", default=0)
@@ -193,15 +204,8 @@ def main():
         sys.exit("cannot read the configuration")
     if options.hang:
         signal.pause()
-    if options.orphan:
-        if os.fork() == 0:
-            os.setsid()
-            null = os.open(os.devnull, os.O_RDWR)
-            for fd in (0, 1, 2):
-                os.dup2(null, fd)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            while True:
-                signal.pause()
+    if options.orphan and os.fork() == 0:
+        linger()
     Daemon(options.port, options.fault, options.log).run()
 
 

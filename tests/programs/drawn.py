@@ -8,39 +8,43 @@ from prompt_toolkit.application import run_in_terminal
 from talk import Talk
 
 
-async def main():
-    waiting = []
-    loop = asyncio.get_running_loop()
-    session = PromptSession(bottom_toolbar=lambda: "a toolbar")
+class Drawn:
+    """Lines that arrive are printed above the prompt, or, when there is none, before the next."""
 
-    def show(text):
-        loop.call_soon_threadsafe(later, text)
+    def __init__(self):
+        self.waiting = []
+        self.loop = asyncio.get_running_loop()
+        self.session = PromptSession(bottom_toolbar=lambda: "a toolbar")
 
-    def later(text):
-        waiting.append(text)
-        if session.app.is_running:
-            drain()
+    def show(self, text):
+        self.loop.call_soon_threadsafe(self.later, text)
 
-    def drain():
-        def write():
-            while waiting:
-                print(waiting.pop(0))
+    def later(self, text):
+        self.waiting.append(text)
+        if self.session.app.is_running:
+            run_in_terminal(self.drain)
 
-        run_in_terminal(write)
+    def drain(self):
+        while self.waiting:
+            print(self.waiting.pop(0))
 
-    talk = Talk(sys.argv[1], sys.argv[2], show)
-    print(f"You are {talk.name}.")
-    listening = loop.run_in_executor(None, talk.listen)
-    while True:
-        while waiting:
-            print(waiting.pop(0))
+    async def ask(self):
+        self.drain()
         try:
-            line = await session.prompt_async("say> ")
+            return await self.session.prompt_async("say> ")
         except (EOFError, KeyboardInterrupt):
-            line = "/quit"
-        if not talk.command(line):
-            break
+            return "/quit"
+
+
+async def main():
+    drawn = Drawn()
+    talk = Talk(sys.argv[1], sys.argv[2], drawn.show)
+    print(f"You are {talk.name}.")
+    listening = drawn.loop.run_in_executor(None, talk.listen)
+    while talk.command(await drawn.ask()):
+        pass
     await listening
+    drawn.drain()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""What the tests of the harness share: write a scenario, run `harness` on it as a person would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+HERE = Path(__file__).parent
+PROFILE = HERE / "small.yaml"
+DAEMON = f"python3 {HERE / 'daemon.py'}"
+GIVE_UP = 100  # seconds
+
+
+def written(folder: Path, text: str, name: str = "scenario.yaml") -> Path:
+    """A scenario file with this text."""
+    path = folder / name
+    path.write_text(dedent(text).lstrip("\n"))
+    return path
+
+
+def harness(*arguments, env=None):
+    """The finished command `harness ARGUMENTS`."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=GIVE_UP,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def run(folder: Path, text: str, *options, fault: str | None = None):
+    """`harness run` on a scenario with the small programs, the daemon with a planted fault."""
+    server = ["--server", f"{DAEMON} ${{server.port}} --fault {fault}"] if fault else []
+    path = written(folder, text)
+    return harness("run", path, "--profile", PROFILE, *server, *options)
+
+
+def closing(done) -> str:
+    """The last line of its output."""
+    return done.stdout.splitlines()[-1]
