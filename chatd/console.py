@@ -18,7 +18,8 @@ from chatd.core.hub import Hub
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.text import harmless
 
-WAITING = 10_000  # lines for a terminal that does not take them, as after Ctrl-S
+WAITING = 1000  # lines for a terminal that does not take them, as after Ctrl-S
+WIDTH = 400  # characters of one line; the log has the whole
 
 Fields = Mapping[str, str | int | None]
 SHOWN: dict[str, str] = {
@@ -45,7 +46,10 @@ def as_line(event: str, fields: Fields) -> str | None:
         event = "broadcast" if fields["to"] == "*" else "direct"
         fields = {"text": "(not shown)", **fields}
     shown = SHOWN.get(event)
-    return harmless(shown.format_map(fields)) if shown else None
+    if shown is None:
+        return None
+    line = harmless(shown.format_map(fields))
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
 
 
 class Printer:

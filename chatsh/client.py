@@ -48,7 +48,9 @@ from chatd.wire.messages import (
     OutgoingBroadcast,
     Ping,
     Pong,
+    Position,
     Quit,
+    Received,
     Register,
     Seen,
     Stats,
@@ -143,6 +145,9 @@ class Client:
         self._notices = notices
         self._program = program
         self._token: str | None = None
+        self._epoch = ""  # names the log that `_seq` counts in
+        self._seq = 0  # everything up to there is here
+        self._confirmed = 0  # ... and the server knows it
         self._framer = Framer(MAX_FRAME)
         self._unanswered: dict[str, Request] = {}  # by id, in the order of sending
         self._segments: list[bytes] = []
@@ -165,6 +170,7 @@ class Client:
                 v=VERSION,
                 password=self.password,
                 token=self._token,
+                after=Position(self._epoch, self._seq) if self._seq else None,
                 client=self._program,
                 notices=self._notices or None,
             )
@@ -208,13 +214,29 @@ class Client:
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 continue  # of a newer server: what we do not know is not for us
             self._take(message)
+        self._confirm()
+
+    def _confirm(self) -> None:
+        """Take over the responsibility for what has come, once for each piece of it."""
+        if self.opened and self._seq > self._confirmed:
+            self._confirmed = self._seq
+            self._write(Received(self._seq))
 
     def _take(self, message: FromServer) -> None:
         handler = self._HANDLERS.get(type(message))
         if handler:
             handler(self, message)
         elif self.opened:
-            self._events.append(message)  # type: ignore[arg-type]
+            self._hear(message)
+
+    def _hear(self, message: FromServer) -> None:
+        """An item of the log is heard once, also where a resumed session gives it again."""
+        seq = getattr(message, "seq", None)
+        if seq is not None:
+            if seq <= self._seq:
+                return
+            self._seq = seq
+        self._events.append(message)  # type: ignore[arg-type]
 
     def _garbage(self) -> None:
         if not self.opened:
@@ -269,6 +291,8 @@ class Client:
         self.extended = welcome.v is not None
         self.name = welcome.name or self.name
         self._token = welcome.token
+        if welcome.epoch is not None and welcome.epoch != self._epoch:
+            self._epoch, self._seq, self._confirmed = welcome.epoch, 0, 0
         self._events.append(Opened(self.name, self.extended, welcome.motd))
         for key, request in list(self._unanswered.items()):
             self._transmit(key, request)

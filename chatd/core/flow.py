@@ -72,7 +72,9 @@ def message_of(hub: Hub, row: Row, viewer: int, *, late: bool = False) -> Item:
 
 
 def conversation(row: Row) -> int:
-    """Whom or what an item answers to, as its receiver sees it."""
+    """Whose messages a receipt for this item is about; nobody's for an event."""
+    if row.entry.kind == "event":
+        return EVERYONE
     return row.entry.author if row.entry.kind == "direct" else row.entry.target
 
 
