@@ -35,7 +35,7 @@ def _kick(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     if asked.name is None:
         raise PeerError(ErrorCode.MISSING_FIELD, field="name")
     done = kick(hub, asked.name, session.name)
-    return done + _ok(session, asked)
+    return _ok(session, asked) + done  # in this order, as one may remove oneself
 
 
 def _announce(hub: Hub, session: Session, asked: Admin) -> list[Effect]:

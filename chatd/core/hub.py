@@ -140,7 +140,9 @@ class Hub:
     def connected(self, conn: int, address: str, origin: str, now: Now) -> list[Effect]:
         """Somebody is there; nothing is said until a `hello` comes."""
         self.now = now
-        self.sessions[conn] = Session(conn, address, origin, now.wall, now.monotonic)
+        self.sessions[conn] = Session(
+            conn, address, origin, now.wall, now.monotonic, began=now.monotonic
+        )
         return [Alarm(self.setup.limits.hello, "hello", conn)]
 
     def received(self, conn: int, items: Iterable[Item], now: Now) -> list[Effect]:
@@ -209,7 +211,10 @@ class Hub:
         self.stopping = True
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
-            effects += self.end(session, None, "shutdown", FAREWELL)
+            if session.account:
+                effects += self.end(session, None, "shutdown", FAREWELL)
+            else:
+                effects += self.refuse(session, PeerError(ErrorCode.SHUTTING_DOWN))
         return [*effects, Stop(reason)]
 
     def failed(self, conn: int, reference: str, now: Now) -> list[Effect]:
@@ -229,9 +234,16 @@ class Hub:
         return self.drop(session, "not_reading", "lost") if session else []
 
     def replace_passwords(self, accounts: Iterable[Account]) -> None:
-        """The password file was read again."""
-        for account in accounts:
+        """The password file was read again: these are in it now, and nobody else is."""
+        filed = {account.number: account for account in accounts}
+        for known in list(self._by_number.values()):
+            if known.filed and known.number not in filed:
+                filed[known.number] = structs.replace(known, password=None, filed=False)
+        for account in filed.values():
             self.know(account)
+        for session in self.online.values():
+            if session.account:
+                session.account = filed.get(session.account.number, session.account)
 
     # --- what the commands use -----------------------------------------------------------------
 
@@ -436,7 +448,7 @@ class Hub:
             return self.refuse(session, wrong, getattr(item, "id", None))
 
     def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:
-        session.garbage += wrong.code is ErrorCode.NOT_JSON
+        session.garbage = session.garbage + 1 if wrong.code is ErrorCode.NOT_JSON else 0
         told = self.refuse(session, wrong)
         if session.garbage < self.setup.limits.garbage:
             return told
@@ -449,11 +461,16 @@ def _no_matter(_: Completion) -> list[Effect]:
 
 
 def hello_is_late(hub: Hub, conn: int) -> list[Effect]:
-    """Nothing within the time: whoever connects and says nothing does not stay."""
-    session = hub.sessions.get(conn)
+    """Nothing within the time: whoever connects and says nothing does not stay.
+
+    Whoever has said something has more time once, enough for a slow line.
+    """
+    session, limits = hub.sessions.get(conn), hub.setup.limits
     if session is None or session.state is not State.GREETING:
         return []
-    return hub.refuse(session, PeerError(ErrorCode.HELLO_TIMEOUT, seconds=hub.setup.limits.hello))
+    if session.heard > session.began and hub.now.monotonic - session.began < limits.slow_hello:
+        return [Alarm(limits.slow_hello - limits.hello, "hello", session.conn)]
+    return hub.refuse(session, PeerError(ErrorCode.HELLO_TIMEOUT, seconds=limits.hello))
 
 
 def ask_alive(hub: Hub, conn: int) -> list[Effect]:

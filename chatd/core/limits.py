@@ -10,7 +10,8 @@ from msgspec import Struct
 class Limits(Struct, frozen=True):
     """The bounds of one daemon; seconds unless the name says otherwise."""
 
-    hello: float = 30.0  # from connecting to `hello`
+    hello: float = 30.0  # from connecting to `hello`, where nothing at all comes
+    slow_hello: float = 120.0  # ... where something came: a hundred bytes at one a second
     ping: float = 30.0  # between two questions whether an extended peer is there
     misses: int = 3  # unanswered pings in a row
     probe: float = 3.0  # how long the holder of a wanted name has for a sign of life

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import chain, count
+from math import ceil
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -25,7 +26,7 @@ from chatd.core.effects import (
 from chatd.core.flow import begin, receipts_since
 from chatd.core.session import Gone, Session, State
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.messages import VERSION, Bye, Error, Hello, Limits, Message, Welcome
+from chatd.wire.messages import VERSION, Bye, Error, Hello, Limits, Message, Ping, Welcome
 from chatd.wire.names import check_name, fold
 from chatd.wire.text import timestamp
 
@@ -40,7 +41,6 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     session.hello, session.plain = said, said.v is None
     if said.v is not None and said.v < 1:
         raise PeerError(ErrorCode.BAD_VERSION, version=VERSION)
-    _check_tries(hub, session)
     if said.name is None:
         return _enter_unnamed(hub, session)
     key = check_name(said.name)
@@ -56,11 +56,12 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     return stale + _enter_named(hub, session, said, key)
 
 
-def _check_tries(hub: Hub, session: Session) -> None:
+def _too_many_tries(hub: Hub, session: Session) -> PeerError | None:
     wait = hub.tries.wait(session.address, hub.now.monotonic)
-    if wait:
-        after = max(1, round(wait))
-        raise PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
+    if not wait:
+        return None
+    after = ceil(wait)
+    return PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
 
 
 def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
@@ -79,10 +80,12 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
     if holder and said.password is None:
         return _already(hub, session, holder)
     protected = account.password is not None if account else False
-    if not protected and (account or not hub.setup.closed or hub.setup.guests):
+    if not protected and (not hub.setup.closed or hub.setup.guests):
         return _holder_or_open(hub, session, said, key)
     if said.password is None:
         raise PeerError(ErrorCode.PASSWORD_REQUIRED)
+    if wrong := _too_many_tries(hub, session):
+        raise wrong
     ticket = hub.ticket(lambda good: _checked(hub, session, account if good else None))
     hub.block(session, ticket)
     return [Verify(ticket, said.password, account.password if account else None)]
@@ -102,14 +105,23 @@ def _already(hub: Hub, session: Session, holder: Session) -> list[Effect]:
     """103 to the newcomer; the holder stays, but has to show that it is alive."""
     seconds = hub.setup.limits.probe
     wrong = PeerError(ErrorCode.ALREADY_LOGGED_IN, name=holder.name, retry_after=seconds)
-    asked: list[Effect] = [Probe(holder.conn, seconds), Alarm(seconds, "probe", holder.conn)]
+    asked: list[Effect] = [
+        *([] if holder.plain else [Send([holder.conn], Ping())]),
+        Probe(holder.conn, seconds),
+        Alarm(seconds, "probe", holder.conn),
+    ]
     return hub.refuse(session, wrong) + asked
 
 
 def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect]:
     """The pool has answered: `account` is who has proved to be it."""
+    if session.conn not in hub.sessions:
+        return []  # it was closed by us meanwhile
     if any(isinstance(item, Gone) for item in session.inbox):
         return hub.drop(session, "lost")
+    if wrong := _too_many_tries(hub, session):
+        # Asked at once over many connections, passwords are guessed no faster.
+        return hub.refuse(session, wrong)
     if account is None:
         hub.tries.failed(session.address, hub.now.monotonic)
         return hub.refuse(session, PeerError(ErrorCode.BAD_LOGIN))

@@ -64,6 +64,7 @@ class Session:
     authenticated: bool = False  # by password or token, not only by saying a name
     misses: int = 0
     garbage: int = 0
+    began: float = 0.0  # monotonic time of connecting
     blocked: int | None = None  # the ticket that the next item waits for
     inbox: deque[Item] = field(default_factory=deque)
     # --- what reaches it; see `chatd.core.flow` ---
