@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any
 
+from msgspec import structs
+
 from chatd import __version__
 from chatd.config import Config
 from chatd.console import Console, Printer, as_line, terminal
@@ -166,7 +168,7 @@ class Daemon:
     def received(self, connection: Connection, data: bytes) -> None:
         """See `Application`."""
         items = self._peers.received(connection.id, data)
-        if items:
+        if items or data.strip():  # half an object is a sign of life too
             self._items(connection.id, items)
 
     def _items(self, conn: int, items: Items) -> None:
@@ -314,20 +316,7 @@ def filed_accounts(
     accounts = []
     for key, (name, secret) in read_file(config.passwords).items():
         before = numbers.get(key) or Account(new_number(), name, key, key)
-        accounts.append(
-            Account(
-                before.number,
-                before.name,
-                before.key,
-                key,
-                secret,
-                before.last_seen,
-                before.received,
-                before.receipts,
-                before.token,
-                filed=True,
-            )
-        )
+        accounts.append(structs.replace(before, login=key, password=secret, filed=True))
     return accounts
 
 
