@@ -106,8 +106,9 @@ class Framer:
         else:
             found.append(bytes(self._data[:end]))
         self._reset(end)
-        self.bare = not self._begun and _LINE_END.match(self._data) is None
-        self._begun = True
+        if not self._begun:
+            self.bare = _LINE_END.match(self._data) is None
+            self._begun = True
 
     def _scan(self) -> int:
         """Where the open object ends, or -1; raises `BrokenError` where it can no more."""
