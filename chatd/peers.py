@@ -80,7 +80,9 @@ class Peers:
 
     def opened(self, effect: Opened) -> None:
         """A session is open: from now on it is spoken to in its kind, and at its pace."""
-        peer = self._peers[effect.conn]
+        peer = self._peers.get(effect.conn)
+        if peer is None:
+            return  # it went while the store or the pool had its hello
         peer.dialect.opened(is_plain=effect.plain)
         if effect.plain and peer.dialect.bare:
             peer.connection.pace = PACE

@@ -130,9 +130,17 @@ def explain(frame: bytes, error: Exception) -> PeerError:
         return PeerError(ErrorCode.NOT_JSON, why="it is another kind of value")
     wrong = _explain_object(found, error)
     key = found.get("id")
-    if isinstance(key, str) and len(key.encode(errors="replace")) <= MAX_ID:
-        wrong.details["re"] = harmless(key)
+    if isinstance(key, str) and len(key) <= MAX_ID and _whole(key):
+        wrong.details["re"] = key
     return wrong
+
+
+def _whole(text: str) -> bool:
+    """Whether it can be sent back: no lone surrogate is in it, and it is no longer than an id."""
+    try:
+        return len(text.encode()) <= MAX_ID
+    except UnicodeEncodeError:
+        return False
 
 
 def _explain_object(found: dict[str, Any], error: Exception) -> PeerError:
