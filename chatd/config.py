@@ -48,7 +48,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 def parse(argv: Sequence[str]) -> Config:
     """Arguments to settings. Raises `ConfigError`; `--help` and `--version` end the program."""
-    args = _parser().parse_args(argv)
+    args = _parser().parse_intermixed_args(argv)
     return Config(
         host=args.host,
         port=_port(args.port),

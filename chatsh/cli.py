@@ -104,7 +104,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="how long to wait for the server at the start (%(default)g)",
     )
     parser.add_argument("--version", action="version", version=f"chatsh {version('chatd')}")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     try:
         arguments.destination = place(arguments.words)
     except UsageError as error:
