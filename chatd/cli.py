@@ -6,26 +6,28 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
-from chatd.config import Config, parse
+from chatd.config import Config, parse, parse_transfer
 from chatd.daemon import Daemon, filed_accounts, say_error
 from chatd.log import ServerLog
 from chatd.net.listen import listen
 from chatd.passwords import set_password
 from chatd.store.sqlite import SqliteStore
+from chatd.store.transfer import backup, export, import_
 from chatd.wire.errors import ChatError, ConfigError, StoreError
 
 REFUSED = 2  # the exit code for whatever keeps the daemon from starting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the daemon, or do what the first word says."""
+    """Start the daemon, or do what the first word asks for."""
     words = list(sys.argv[1:] if argv is None else argv)
+    command = COMMANDS.get(words[0]) if words else None
     try:
-        return passwd(words[1:]) if words[:1] == ["passwd"] else serve(parse(words))
+        return command(words[1:]) if command else serve(parse(words))
     except ChatError as error:
         say_error(error)
         return REFUSED
@@ -97,3 +99,54 @@ def _ask_password() -> str:
     if not password:
         raise ConfigError("an empty password is none; nothing was changed")
     return password
+
+
+def export_store(words: Sequence[str]) -> int:
+    """Everything stored, as JSON lines; `chatd export FILE`."""
+    file, folder = parse_transfer("export", words)
+    if file == STANDARD:
+        sys.stdout.writelines(line + "\n" for line in export(folder))
+        return 0
+    try:
+        with open(file, "x", encoding="utf-8", opener=_private) as lines:
+            lines.writelines(line + "\n" for line in export(folder))
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from None
+    return 0
+
+
+def import_store(words: Sequence[str]) -> int:
+    """Fill an empty data folder; `chatd import FILE`."""
+    file, folder = parse_transfer("import", words)
+    try:
+        if file == STANDARD:
+            rows = import_(folder, sys.stdin)
+        else:
+            with Path(file).open(encoding="utf-8") as lines:
+                rows = import_(folder, lines)
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is no export: it is not UTF-8 text") from None
+    print(f"{rows} rows imported into {folder}")
+    return 0
+
+
+def backup_store(words: Sequence[str]) -> int:
+    """A copy of the database; `chatd backup FILE`."""
+    file, folder = parse_transfer("backup", words)
+    backup(folder, Path(file))
+    return 0
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+STANDARD = "-"  # standard input or output in place of a file
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "passwd": passwd,
+    "export": export_store,
+    "import": import_store,
+    "backup": backup_store,
+}

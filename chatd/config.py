@@ -16,10 +16,15 @@ from chatd.wire.errors import ConfigError, PeerError
 from chatd.wire.names import check_name
 
 DEFAULT_PORT = 8000
+UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3}
 LogContent = Literal["full", "meta", "none"]
 
 EPILOG = """\
 chatd passwd FILE NAME    adds NAME to a password file, or changes its password
+chatd export FILE         writes everything stored as JSON lines, also while chatd runs
+chatd import FILE         fills an empty data folder with what was exported
+chatd backup FILE         copies the database, also while chatd runs
+                          (these three take --data DIR, or --port N for the default folder)
 
 Joining, from this machine: chatsh localhost PORT NAME
 """
@@ -37,6 +42,8 @@ class Config(Struct, frozen=True, kw_only=True):
     guests: bool = False
     guest_name: str = "client{n}"
     operators: frozenset[str] = frozenset()
+    keep_days: int = 0  # 0: for ever
+    keep_bytes: int = 0  # 0: no bound
     grace: float = 30.0  # seconds for a lost session to resume before others are told
     selector: str = ""
     max_clients: int = 0
@@ -59,10 +66,23 @@ def parse(argv: Sequence[str]) -> Config:
         guests=args.guests,
         guest_name=_guest_name(args.guest_name),
         operators=frozenset(_name(name, "--operator") for name in args.operator),
+        keep_days=_at_least_0(args.keep_days, "--keep-days"),
+        keep_bytes=_bytes(args.keep_bytes),
         grace=_at_least_0(args.grace, "--grace"),
         selector=args.selector,
         max_clients=_at_least_0(args.max_clients, "--max-clients"),
     )
+
+
+def parse_transfer(command: str, argv: Sequence[str]) -> tuple[str, Path]:
+    """The file and the data folder of `chatd export`, `import` and `backup`."""
+    parser = _Parser(prog=f"chatd {command}")
+    parser.add_argument("file", metavar="FILE", help="- for standard input or output")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the daemon's data folder")
+    parser.add_argument("--port", default=str(DEFAULT_PORT), help="whose default folder is meant")
+    args = parser.parse_args(argv)
+    port = _port(args.port)
+    return args.file, Config(data=args.data).data_for(port)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         help="how those without a name are called (default: client{n})")  # fmt: skip
     add("--operator", action="append", default=[], metavar="NAME",
         help="may kick, announce and stop when logged in by password (repeatable)")  # fmt: skip
+    add("--keep-days", default="0", metavar="N", help="forget older messages (default: never)")
+    add("--keep-bytes", default="0", metavar="N",
+        help="forget the oldest messages of a log above 500M, 2G (default: no bound)")  # fmt: skip
     add("--grace", default="30", metavar="SECONDS",
         help="for a lost shell to come back before others are told (default: 30)")  # fmt: skip
     add("--selector", choices=sorted(SELECTORS), default="", help="how to wait for sockets")
@@ -113,6 +136,14 @@ def _at_least_0(text: str, option: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(f'{option} takes a whole number, not "{text}"')
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes, with k, M or G for thousands of them."""
+    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
+    if unit not in UNITS or not number.isdigit() or not number.isascii():
+        raise ConfigError(f'--keep-bytes takes a size like 500M, not "{text}"')
+    return int(number) * UNITS[unit]
 
 
 def _name(name: str, option: str) -> str:

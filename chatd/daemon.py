@@ -45,6 +45,7 @@ from chatd.store.base import Store
 from chatd.wire.errors import ConfigError, ErrorCode, PeerError
 from chatd.wire.messages import Bye, Error
 
+MS_PER_DAY = 24 * 3600 * 1000
 FAREWELL = 2.0  # seconds for the last words of a shutdown
 MOTD = "Messages on this server are written to its log."
 
@@ -97,6 +98,7 @@ class Daemon:
             self.loop.watch(self._fd, self._typed)
         self._happened("start", {"version": __version__, "pid": os.getpid()})
         self._printer.say(greeting)
+        self._run(self._hub.purge(self._now()))
         try:
             return self._serve()
         finally:
@@ -302,6 +304,8 @@ def _setup(config: Config, store: Store) -> Setup:
         guest_name=config.guest_name,
         operators=config.operators,
         limits=Limits(grace=config.grace),
+        keep_ms=config.keep_days * MS_PER_DAY or None,
+        keep_bytes=config.keep_bytes or None,
         motd=MOTD if config.log_content == "full" else None,
     )
 

@@ -154,7 +154,17 @@ class Find(Struct, frozen=True, kw_only=True):
     words: str | None = None  # all of them stand in the text
 
 
-Operation = Append | PutAccount | MoveCursors | Find
+class Purge(Struct, frozen=True):
+    """Forget some of the oldest entries: those before a time, or of a log that is too big.
+
+    Answered by `Stored`, whose `seq` is the last entry that is gone.
+    """
+
+    before: int = 0  # milliseconds since 1970
+    keep_bytes: int | None = None
+
+
+Operation = Append | PutAccount | MoveCursors | Find | Purge
 
 
 class Stored(Struct, frozen=True):

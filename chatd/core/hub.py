@@ -31,6 +31,7 @@ from chatd.core.effects import (
     Happened,
     Now,
     Operation,
+    Purge,
     PutAccount,
     Send,
     Stop,
@@ -65,6 +66,9 @@ NOTICES: dict[NoticeKind, str] = {
 }
 
 
+SOON = 0.05  # seconds between two pieces of a long purge, for those who talk meanwhile
+
+
 class Setup(Struct, frozen=True, kw_only=True):
     """What a hub is told once, at its making."""
 
@@ -75,6 +79,8 @@ class Setup(Struct, frozen=True, kw_only=True):
     guest_name: str = "client{n}"
     operators: frozenset[str] = frozenset()  # folded names
     motd: str | None = None
+    keep_ms: int | None = None  # entries older than that are forgotten; None: kept for ever
+    keep_bytes: int | None = None  # the oldest are forgotten where the log is bigger
     limits: Limits = Limits()
 
 
@@ -172,6 +178,21 @@ class Hub:
         if isinstance(done, Stored):
             self.seq = max(self.seq, done.seq)
         return self._resolve(done.ticket, done)
+
+    def purge(self, now: Now) -> list[Effect]:
+        """Forget what is older, or more, than the operator wants to keep."""
+        self.now = now
+        if self.setup.keep_ms is None and self.setup.keep_bytes is None:
+            return []
+        before = now.wall - self.setup.keep_ms if self.setup.keep_ms is not None else 0
+
+        def then(done: Completion) -> list[Effect]:
+            more = isinstance(done, Stored) and done.seq > self.purged
+            if isinstance(done, Stored):
+                self.purged = max(self.purged, done.seq)
+            return [Alarm(SOON if more else self.setup.limits.purge, "purge", 0)]
+
+        return self.submit(Purge(before, self.setup.keep_bytes), then)
 
     def flush(self, now: Now) -> list[Effect]:
         """Before the store commits: what moved in this turn."""
@@ -526,4 +547,5 @@ ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
     "probe": probe_is_over,
     "grace": grace_is_over,
     "reading": nothing_is_read,
+    "purge": lambda hub, _: hub.purge(hub.now),
 }

@@ -24,6 +24,7 @@ from chatd.core.effects import (
     Operation,
     Page,
     Part,
+    Purge,
     PutAccount,
     PutGroup,
     Row,
@@ -46,6 +47,7 @@ class MemoryStore:
         self._members: dict[int, list[Interval]] = {}
         self._cursors: dict[tuple[int, int], Cursor] = {}
         self._done: list[Completion] = []
+        self._gone = 0  # entries at the beginning that are forgotten
 
     def submit(self, ticket: int, operation: Operation) -> None:
         """See `Store`."""
@@ -98,8 +100,15 @@ class MemoryStore:
 
     def find(self, ticket: int, operation: Find) -> Page:
         """Look at everything, and ask of each row whether it may be seen."""
-        rows = [row for row in self._log if self._fits(row, operation)]
+        rows = [row for row in self._log[self._gone :] if self._fits(row, operation)]
         return page(ticket, operation, rows[::-1] if operation.latest else rows, len(self._log))
+
+    def purge(self, ticket: int, operation: Purge) -> Stored:
+        """Forget what is older; the reference has no size, and so none that is too big."""
+        while len(self._log) > self._gone and self._log[self._gone].entry.ts < operation.before:
+            self._keys = {key: row for key, row in self._keys.items() if row.seq > self._gone + 1}
+            self._gone += 1
+        return Stored(ticket, self._gone)
 
     def _fits(self, row: Row, find: Find) -> bool:
         entry = row.entry
@@ -161,16 +170,17 @@ class MemoryStore:
         counts = {}
         for number, account in self._accounts.items():
             wanted = Find(account=number, after=account.received, limit=0, own=False)
-            rows = (row for row in self._log if self._fits(row, wanted))
+            rows = (row for row in self._log[self._gone :] if self._fits(row, wanted))
             counts[number] = sum(row.entry.kind in ("direct", "group") for row in rows)
         return {number: count for number, count in counts.items() if count}
 
     def purged(self) -> int:
         """See `Store`."""
-        return 0
+        return self._gone
 
     def entries(self, after: int, limit: int) -> list[Row]:
         """See `Store`."""
+        after = max(after, self._gone)
         return self._log[after : after + limit]
 
     def close(self) -> None:
@@ -182,6 +192,7 @@ OPERATIONS: dict[type, Callable[[MemoryStore, int, Any], Completion]] = {
     PutAccount: MemoryStore.put_account,
     MoveCursors: MemoryStore.move_cursors,
     Find: MemoryStore.find,
+    Purge: MemoryStore.purge,
 }
 
 

@@ -28,6 +28,7 @@ from chatd.core.effects import (
     Operation,
     Page,
     Part,
+    Purge,
     PutAccount,
     PutGroup,
     Row,
@@ -39,6 +40,7 @@ from chatd.store.queries import build
 from chatd.wire.errors import ErrorCode, StoreError
 
 FILE = "chat.db"
+PURGED_AT_ONCE = 2000  # entries: about 20 ms, in which nobody is answered
 
 
 class SqliteStore:
@@ -206,6 +208,47 @@ class SqliteStore:
         rows = [_row(one) for one in self._db.execute(statement, parameters)]
         return page(ticket, operation, rows, self.last_seq())
 
+    def purge(self, ticket: int, operation: Purge) -> Stored:
+        """Forget the oldest entries, some at a time; answers up to where the log is gone."""
+        rows = self._db.execute(
+            "SELECT seq, ts, kind, content FROM log ORDER BY seq LIMIT ?", (PURGED_AT_ONCE,)
+        ).fetchall()
+        too_big = operation.keep_bytes is not None and self._used() > operation.keep_bytes
+        old = [row for row in rows if too_big or row[1] < operation.before]
+        # The log loses a beginning, never a piece of its middle, whatever the clock has done.
+        old = rows[: rows.index(old[-1]) + 1] if old else []
+        if not old:
+            return Stored(ticket, self.purged())
+        self._db.executemany(
+            "INSERT INTO log_text (log_text, rowid, content) VALUES ('delete', ?, ?)",
+            [(seq, content) for seq, _, kind, content in old if kind != "event"],
+        )
+        last = old[-1][0]
+        self._db.execute("DELETE FROM log WHERE seq <= ?", (last,))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(last),))
+        return Stored(ticket, last)
+
+    def _used(self) -> int:
+        """Bytes of the database that hold something."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def fill(self, write: Callable[[sqlite3.Connection], int]) -> int:
+        """Let an import write everything in one transaction, or nothing."""
+        self._begin()
+        try:
+            rows = write(self._db)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self._open = False
+        return rows
+
     def last_seq(self) -> int:
         """See `Store`."""
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
@@ -290,6 +333,7 @@ OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
     PutAccount: SqliteStore.put_account,
     MoveCursors: SqliteStore.move_cursors,
     Find: SqliteStore.find,
+    Purge: SqliteStore.purge,
 }
 CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,

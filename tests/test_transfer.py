@@ -1,0 +1,159 @@
+"""Export, import and backup, on the installed program and on a store in use."""
+
+import json
+import sqlite3
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from chatd.cli import main
+from chatd.core.effects import (
+    Account,
+    Append,
+    Cursor,
+    Entry,
+    Find,
+    Group,
+    Join,
+    MoveCursors,
+    Part,
+    Purge,
+    PutAccount,
+    PutGroup,
+    Stored,
+)
+from chatd.store.sqlite import SqliteStore
+from chatd.store.transfer import backup, export, import_
+from chatd.wire.errors import StoreError
+
+HOSTILE = "“quoted” \x1b[31m\u202e\n\t\\ \U0001f600 'x' \"y\""
+
+
+def said(kind: str, author: int, target: int, content: str, key: str | None = None) -> Append:
+    return Append(Entry(kind, author, f"name{author}", target, content, 1000, key))
+
+
+def fill(store: SqliteStore) -> None:
+    tickets = count(1)
+    for operation in (
+        PutAccount(Account(1, "Ana", "ana", "ana", "$argon2id$x", 5, receipts=False, token="t")),
+        PutAccount(Account(2, "ben", "ben", "ben")),
+        said("broadcast", 1, 0, HOSTILE, "k1"),
+        said("direct", 1, 2, "for ben alone", "k2"),
+        Append(
+            said("event", 1, 3, '{"kind":"created","group":"team"}').entry,
+            (PutGroup(Group(3, "team", "team", 1, 7)), Join(3, 1), Join(3, 2)),
+        ),
+        said("group", 2, 3, "to the team"),
+        Append(said("event", 1, 3, '{"kind":"removed","group":"team"}').entry, (Part(3, 2),)),
+        MoveCursors({2: 4}, [Cursor(2, 1, 2, 2, 9)]),
+    ):
+        store.submit(next(tickets), operation)
+    assert all(isinstance(done, Stored) for done in store.completions())
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    one = SqliteStore(tmp_path / "data")
+    fill(one)
+    yield one
+    one.close()
+
+
+def test_what_is_exported_imported_and_exported_again_is_the_same(store, tmp_path: Path):
+    lines = list(export(tmp_path / "data"))
+    assert import_(tmp_path / "copy", lines) == len(lines) - 1
+    assert list(export(tmp_path / "copy")) == lines
+
+
+def test_an_imported_log_goes_on_behind_its_last_number_and_can_be_searched(store, tmp_path: Path):
+    store.submit(50, Purge(keep_bytes=0))
+    store.completions()
+    import_(tmp_path / "copy", export(tmp_path / "data"))
+    copy = SqliteStore(tmp_path / "copy")
+    try:
+        assert (copy.epoch, copy.last_seq(), copy.purged()) == (store.epoch, 5, 5)
+        copy.submit(1, said("direct", 1, 2, "once more", "k9"))
+        copy.submit(2, Find(account=2, limit=5, words="MORE"))
+        first, page = copy.completions()
+        assert first.seq == 6
+        assert [row.entry.content for row in page.rows] == ["once more"]
+    finally:
+        copy.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ([], "empty"),
+        (["{}"], "line 1"),
+        (["nonsense"], "line 1"),
+        (['{"chatd":99,"seq":0}'], "format 99"),
+        (['{"chatd":2,"seq":0}', '{"table":"sqlite_master","row":{}}'], "line 2"),
+        (['{"chatd":2,"seq":0}', '{"table":"meta","row":{"key":"a"}}'], "line 2"),
+        (['{"chatd":2,"seq":0}', "[1, 2]"], "line 2"),
+        (['{"chatd":2,"seq":0}', '{"table":"meta","row":{"key":"a","value":{}}}'], "line 2"),
+    ],
+)
+def test_a_file_that_is_no_export_changes_nothing(tmp_path: Path, lines, wrong):
+    with pytest.raises(StoreError, match=wrong):
+        import_(tmp_path / "copy", lines)
+    copy = SqliteStore(tmp_path / "copy")
+    assert (copy.last_seq(), copy.accounts()) == (0, [])
+    copy.close()
+
+
+def test_a_store_that_holds_something_is_never_imported_into(store, tmp_path: Path):
+    lines = list(export(tmp_path / "data"))
+    store.close()
+    with pytest.raises(StoreError, match="not empty"):
+        import_(tmp_path / "data", lines)
+    store.__init__(tmp_path / "data")
+
+
+def test_a_backup_is_taken_while_the_store_is_in_use(store, tmp_path: Path):
+    backup(tmp_path / "data", tmp_path / "copy.db")
+    store.submit(9, said("direct", 1, 2, "later", "k3"))
+    store.completions()
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        assert copy.execute("SELECT count(*) FROM log").fetchone() == (5,)
+    copy.close()
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreError, match="exists"):
+        backup(tmp_path / "data", tmp_path / "copy.db")
+
+
+def test_the_commands_say_what_they_did_or_what_is_wrong(store, tmp_path: Path, capsys):
+    data, file = str(tmp_path / "data"), str(tmp_path / "out.jsonl")
+    assert main(["export", "--data", data, file]) == 0
+    assert json.loads(Path(file).read_text("utf-8").splitlines()[0]) == {"chatd": 2, "seq": 5}
+    assert Path(file).stat().st_mode & 0o777 == 0o600
+    assert main(["import", "--data", str(tmp_path / "new"), file]) == 0
+    assert "rows imported" in capsys.readouterr().out
+    for words in (
+        ["export", "--data", str(tmp_path / "none"), "-"],
+        ["export", "--data", data, file],
+        ["import", "--data", str(tmp_path / "other"), str(tmp_path / "missing")],
+        ["backup", "--data", str(tmp_path / "none"), str(tmp_path / "b")],
+        ["export"],
+    ):
+        assert main(words) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith("chatd: ")
+
+
+def test_old_entries_are_forgotten_from_the_beginning_and_numbers_are_not_used_again(store):
+    store.submit(1, Purge(before=2000))
+    assert store.completions() == [Stored(1, 5)]
+    assert (store.entries(0, 10), store.purged(), store.last_seq()) == ([], 5, 5)
+    store.submit(2, Purge(before=2000))
+    store.submit(3, said("direct", 1, 2, "new", "k4"))
+    assert store.completions() == [Stored(2, 5), Stored(3, 6, 1000)]
+
+
+def test_a_log_within_its_bounds_is_left_alone(store):
+    store.submit(1, Purge(before=1000, keep_bytes=10**9))
+    assert store.completions() == [Stored(1, 0)]
+    assert len(store.entries(0, 10)) == 5
