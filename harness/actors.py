@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
-from harness.errors import BrokenPromiseError
+from harness.errors import BrokenPromiseError, NotApplicableError
 from harness.frames import FRAMINGS
 from harness.patterns import Item, Pattern
 from harness.process import PipeProcess, PtyProcess, signal_group
@@ -25,6 +26,7 @@ from harness.views import LinesView, ScreenView, View
 
 LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 CONNECT = 10.0  # seconds to give up connecting on loopback
+NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 SMALL = 4096  # bytes of receive buffer, so that a reader that stops is felt soon
 
 
@@ -329,12 +331,14 @@ class Wire(Actor):
         self._bytes = launch.frames == "bytes"
         self._channel: Channel | None = None
         family = socket.AF_INET6 if ":" in launch.address[0] else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * SMALL)
-        self._socket.settimeout(CONNECT)
         try:
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * SMALL)
+            self._socket.settimeout(CONNECT)
             self._socket.connect(launch.address)
         except OSError as error:
+            if family == socket.AF_INET6 and error.errno in NO_IPV6:
+                raise NotApplicableError("this machine has no IPv6") from error
             self.deliver(f"cannot connect: {error.strerror or error}")
             self.end("refused")
             return

@@ -18,7 +18,7 @@ from harness.steps import Clause, Exchange, Names, Step, StepReader, kinds_of_se
 from harness.values import size
 from harness.yaml_nodes import Value, read
 
-KEYS = ("scenario", "covers", "tags", "points", "needs", "use", "cast", "vars", "matrix", "files",
+KEYS = ("scenario", "covers", "tags", "needs", "use", "cast", "vars", "matrix", "files",
         "server", "steps", "cleanup", "laws", "patience")  # fmt: skip
 CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
 BUILT_IN = ("token", "here")
