@@ -325,7 +325,6 @@ class Wire(Actor):
 
     def start(self, launch: Launch) -> None:
         """Connect."""
-        self.joined = True
         framing = FRAMINGS[launch.frames]
         self._codec, self._encode = framing.codec(), framing.encode
         self._bytes = launch.frames == "bytes"
@@ -333,6 +332,7 @@ class Wire(Actor):
         family = socket.AF_INET6 if ":" in launch.address[0] else socket.AF_INET
         try:
             self._socket = socket.socket(family, socket.SOCK_STREAM)
+            self.joined = True  # from here on there is something to close
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * SMALL)
             self._socket.settimeout(CONNECT)
             self._socket.connect(launch.address)
