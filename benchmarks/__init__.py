@@ -1,0 +1,1 @@
+"""How fast, against whom. Each benchmark compares within one run and prints ratios."""
