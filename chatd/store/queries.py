@@ -78,4 +78,5 @@ def _parameters(find: Find) -> dict[str, Any]:
 
 def match(words: str) -> str:
     """Words to look for as FTS5 takes them: each one quoted, so that none is an operator."""
-    return " ".join(f'"{word}"' for word in words.replace('"', " ").split()) or '""'
+    plain = words.replace('"', " ").replace("\0", " ")
+    return " ".join(f'"{word}"' for word in plain.split()) or '""'

@@ -6,6 +6,7 @@ price of a disk sync is paid once for everything a turn brought.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -51,17 +52,21 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(folder)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(self._path, isolation_level=None)
-            self._prepare()
-        except (OSError, sqlite3.Error, StoreError) as error:
-            raise StoreError(f"cannot use {self._path}: {error}") from error
+        with contextlib.ExitStack() as undo:
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._lock = _lock(folder)
+                undo.callback(os.close, self._lock)
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+                self._db = sqlite3.connect(self._path, isolation_level=None)
+                undo.callback(self._db.close)
+                self._prepare()
+                self.epoch = self._read_epoch()
+            except (OSError, sqlite3.Error, StoreError) as error:
+                raise StoreError(f"cannot use {self._path}: {error}") from error
+            undo.pop_all()
         self._answers: list[Completion] = []
         self._open = False
-        self.epoch = self._read_epoch()
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -80,7 +85,8 @@ class SqliteStore:
                 self._begin()
             answer = OPERATIONS[type(operation)](self, ticket, operation)
         except sqlite3.Error as error:
-            self._give_up(error)
+            if not isinstance(operation, Find):  # what cannot be read costs nobody what is written
+                self._give_up(error)
             answer = Failed(ticket, ErrorCode.STORAGE_FULL, str(error))
         self._answers.append(answer)
 
