@@ -23,8 +23,18 @@ from chatd.wire.messages import (
     encode,
 )
 
-DETAILS = {"name": "ann", "why": "because", "after": 3, "version": 1, "seconds": 30.0,
-           "code": "x", "field": "f", "limit": 4, "reference": "r", "group": "g", "to": "t"}  # fmt: skip
+DETAILS = {
+    "name": "ann",
+    "why": "because",
+    "after": 3,
+    "version": 1,
+    "seconds": 30.0,
+    "code": "x",
+    "field": "f",
+    "limit": 4,
+    "reference": "r",
+    "group": "g",
+}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""What every keeper of the log promises (`chatd.store.base.Store`)."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatd.core.effects import Account, Append, Entry, Failed, Find, PutAccount, Stored
+from chatd.store.memory import MemoryStore
+from chatd.store.sqlite import SqliteStore
+from chatd.wire.errors import ErrorCode
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path):
+    one = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data")
+    yield one
+    one.close()
+
+
+def said(content: str, author=1, id=None, target=0, kind="broadcast") -> Entry:  # noqa: A002
+    return Entry(kind, author, f"user{author}", target, content, 1_700_000_000_000, id)
+
+
+def put(store, *operations) -> list:
+    """All of them in one turn; the answers."""
+    for ticket, operation in enumerate(operations, 1):
+        store.submit(ticket, operation)
+    return list(store.completions())
+
+
+def keep(store, *entries: Entry) -> list:
+    return put(store, *map(Append, entries))
+
+
+def contents(store) -> list[str]:
+    return [row.entry.content for row in store.entries(0, 10_000)]
+
+
+def test_an_empty_log_begins_at_nothing(store):
+    assert store.last_seq() == 0
+    assert store.entries(0, 10) == []
+    assert store.accounts() == []
+    assert store.first_free_number() == 1
+    assert store.epoch
+    assert store.purged() == 0
+
+
+def test_nothing_is_answered_before_it_is_asked_for_and_then_once(store):
+    store.submit(7, Append(said("hi")))
+    (done,) = store.completions()
+    assert (done.ticket, done.seq, done.dup) == (7, 1, False)
+    assert list(store.completions()) == []
+
+
+def test_entries_are_numbered_and_answered_in_their_order(store):
+    done = keep(store, *(said(f"m{n}") for n in range(100)))
+    assert [d.ticket for d in done] == list(range(1, 101))
+    seqs = [d.seq for d in done]
+    assert seqs == sorted(set(seqs))
+    assert store.last_seq() == seqs[-1]
+    assert contents(store) == [f"m{n}" for n in range(100)]
+
+
+def test_numbers_go_on_rising_from_turn_to_turn(store):
+    before = keep(store, said("a"), said("b"))[-1].seq
+    assert keep(store, said("c"))[0].seq > before
+
+
+def test_entries_come_back_as_they_were_given(store):
+    entry = said("grüße\n\x00\x1b 🙂 '; DROP TABLE log; --", id="k'1")
+    keep(store, entry)
+    (row,) = store.entries(0, 10)
+    assert (row.seq, row.entry) == (1, entry)
+
+
+def test_entries_are_read_a_page_at_a_time(store):
+    keep(store, *(said(f"m{n}") for n in range(10)))
+    first = store.entries(0, 4)
+    second = store.entries(first[-1].seq, 4)
+    assert [r.entry.content for r in first + second] == [f"m{n}" for n in range(8)]
+
+
+def test_a_repeated_key_is_answered_by_the_first_result_and_not_stored_again(store):
+    first = keep(store, said("hi", id="a1"))[0]
+    keep(store, said("between"))
+    (again,) = keep(store, said("hi", id="a1"))
+    assert again == Stored(1, first.seq, first.ts, dup=True)
+    assert contents(store) == ["hi", "between"]
+
+
+def test_a_repeated_key_within_one_turn_is_found_too(store):
+    first, again = keep(store, said("hi", id="a1"), said("hi", id="a1"))
+    assert again.seq == first.seq
+    assert (first.dup, again.dup) == (False, True)
+    assert contents(store) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [said("ho", id="a1"), said("hi", id="a1", target=5, kind="direct")],
+)
+def test_a_key_for_other_content_is_refused(store, other: Entry):
+    keep(store, said("hi", id="a1"))
+    (failed,) = keep(store, other)
+    assert isinstance(failed, Failed)
+    assert failed.code is ErrorCode.ID_REUSED
+    assert contents(store) == ["hi"]
+
+
+def test_a_refused_key_does_not_harm_its_turn(store):
+    keep(store, said("hi", id="a1"))
+    done = keep(store, said("x"), said("other", id="a1"), said("y"))
+    assert [type(d) for d in done] == [Stored, Failed, Stored]
+    assert contents(store) == ["hi", "x", "y"]
+
+
+def test_the_same_key_of_another_author_is_another_message(store):
+    keep(store, said("hi", id="1"), said("hi", author=2, id="1"))
+    assert contents(store) == ["hi", "hi"]
+
+
+def test_entries_without_a_key_are_never_the_same(store):
+    keep(store, said("hi"), said("hi"))
+    assert contents(store) == ["hi", "hi"]
+
+
+def test_an_account_is_kept_and_replaced_by_its_number(store):
+    ann = Account(3, "Ann", "ann", "ann", "hash", 1_700_000_000_000)
+    assert put(store, PutAccount(ann)) == [Stored(1)]
+    renamed = Account(3, "Anna", "anna", "ann", "hash", 1_700_000_000_001)
+    put(store, PutAccount(renamed))
+    assert store.accounts() == [renamed]
+
+
+def test_a_number_of_an_account_or_an_author_is_never_free_again(store):
+    put(store, PutAccount(Account(3, "Ann", "ann", "ann")))
+    assert store.first_free_number() == 4
+    keep(store, said("from a guest", author=9))
+    assert store.first_free_number() == 10
+
+
+def test_a_name_may_change_hands(store):
+    put(store, PutAccount(Account(1, "Ann", "ann", "ann")))
+    put(store, PutAccount(Account(1, "Eve", "eve", "eve")))
+    put(store, PutAccount(Account(2, "Ann", "ann", "ann")))
+    assert sorted(one.name for one in store.accounts()) == ["Ann", "Eve"]
+
+
+AUTHORS = st.integers(1, 3)
+ENTRIES = st.lists(
+    st.builds(
+        said,
+        st.sampled_from(["a", "b", "c"]),
+        AUTHORS,
+        st.none() | st.sampled_from(["1", "2", "3"]),
+    ),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(turns=st.lists(ENTRIES, max_size=4))
+def test_any_turns_keep_what_a_plain_list_would(kind, turns, tmp_path_factory):
+    one = MemoryStore() if kind == "memory" else SqliteStore(tmp_path_factory.mktemp("s"))
+    kept: list[Entry] = []
+    keys: dict[tuple[int, str], tuple[int, Entry]] = {}
+    try:
+        for turn in turns:
+            for entry, done in zip(turn, keep(one, *turn), strict=True):
+                key = (entry.author, entry.id)
+                if entry.id is not None and key in keys:
+                    seq, first = keys[key]
+                    good = isinstance(done, Stored) and done.dup and done.seq == seq
+                    assert good if first == entry else done.code is ErrorCode.ID_REUSED
+                else:
+                    kept.append(entry)
+                    keys[key] = (done.seq, entry)
+        assert [row.entry for row in one.entries(0, 1000)] == kept
+    finally:
+        one.close()
+
+
+ODD = ['"', "'", "AND", "OR NOT", "a*", "NEAR(", "^a", "content:x", "\x00", "(", "é", " ", "-"]
+
+
+@pytest.mark.parametrize("words", ODD)
+def test_no_words_to_find_are_an_error_of_the_store(store, words: str):
+    store.submit(1, Append(said("kept")))
+    store.submit(2, Find(account=1, limit=10, words=words))
+    stored, page = store.completions()
+    assert isinstance(stored, Stored)
+    assert not isinstance(page, Failed), page.why
+    assert contents(store) == ["kept"]
