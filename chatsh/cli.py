@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import FrameType
 from typing import NamedTuple
 
 from chatd.wire.errors import ErrorCode
@@ -224,7 +226,7 @@ def chat(arguments: argparse.Namespace) -> int:
         greet(link, log_in(link, asker), name)
         return converse(link, asker, reconnect=not arguments.no_reconnect)
     finally:
-        link.drop()
+        link.close()
 
 
 def converse(link: Link, asker: Asker, *, reconnect: bool) -> int:
@@ -245,10 +247,16 @@ def _open_standard_streams() -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `chatsh`; the exit code."""
     arguments = parse_arguments(argv)
     _open_standard_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)  # until a front has its own way
     try:
         return chat(arguments)
     except UsageError as error:

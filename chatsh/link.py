@@ -14,6 +14,7 @@ A program that answers what it is told needs no thread:
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import math
 import random
@@ -101,11 +102,7 @@ _REASONS = {
 
 
 class Link:
-    """A client and its socket. `send` may be called from any thread, reading is one thread's.
-
-    `deliver` is called with each event, in order and never twice at once; without it they wait for
-    `events`.
-    """
+    """A client and its socket. `send` may be called from any thread, reading is one thread's."""
 
     def __init__(
         self,
@@ -119,7 +116,7 @@ class Link:
     ) -> None:
         self.address = address
         self.client = client
-        self.deliver: Callable[[Event], None] | None = None
+        self._deliver: Callable[[Event], None] | None = None
         self._timeout = timeout
         self._quiet = quiet
         self._clock = clock
@@ -140,6 +137,15 @@ class Link:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def deliver_to(self, deliver: Callable[[Event], None]) -> None:
+        """Call this with each event, in order and never twice at once, instead of `events`.
+
+        What has arrived already is delivered before this returns.
+        """
+        with self._lock:
+            self._deliver = deliver
+            self._settle()
 
     @property
     def settled(self) -> bool:
@@ -260,12 +266,9 @@ class Link:
 
     def _settle(self) -> list[Event]:
         events = self.client.events()
-        if self.deliver is None:
-            self._arrived.extend(events)
-            return events
-        for event in (*self._arrived, *events):
-            self.deliver(event)
-        self._arrived.clear()
+        self._arrived.extend(events)
+        while self._deliver and self._arrived:  # each is gone before a delivery sends something
+            self._deliver(self._arrived.popleft())
         return events
 
     def _flush(self) -> None:
@@ -348,11 +351,13 @@ class Keeper:
         self._deadline: float | None = None
         self._wake = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        # In our context: a front finds in it the terminal that it wakes.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name="link", daemon=True)
 
     def start(self) -> None:
         """Read from now on; what has arrived already is delivered first."""
-        self.link.deliver = self._deliver
+        self.link.deliver_to(self._deliver)
         self._thread.start()
 
     def hurry(self) -> None:

@@ -23,9 +23,12 @@ import platformdirs
 from cmd2 import Cmd, Statement
 from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
+from prompt_toolkit.application import create_app_session
 from prompt_toolkit.application.current import get_app_or_none
 from prompt_toolkit.lexers import SimpleLexer
+from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.utils import is_dumb_terminal
 from rich.text import Text
 
@@ -88,6 +91,7 @@ class Shell(Cmd):
         session.completer = ChatCompleter(
             lambda: self._conversation.names, lambda: self._conversation.mode
         )
+        session.complete_style = CompleteStyle.COLUMN  # it shows what each command does
         session.lexer = SimpleLexer()
         session.multiline = False
         session.prompt_continuation = ""
@@ -273,5 +277,7 @@ def history_file() -> str:
 
 def run(link: Link, *, reconnect: bool) -> int:
     """Chat on the terminal; the exit code."""
-    with quiet_terminal(sys.stdin.fileno()):
+    # Else prompt_toolkit writes escape sequences even to a terminal that knows none.
+    output = PlainTextOutput(sys.stdout) if is_dumb_terminal() else None
+    with quiet_terminal(sys.stdin.fileno()), create_app_session(output=output):
         return Shell(link, reconnect=reconnect, history=history_file()).run()

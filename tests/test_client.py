@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -289,7 +289,10 @@ def test_what_s3_cannot_do_is_refused_without_the_server():
 
 # --- total ---
 
+BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+
+@BUSY
 @given(st.lists(st.binary(max_size=80), max_size=8), st.booleans())
 def test_no_bytes_of_a_server_raise(chunks, welcomed):
     client = opened() if welcomed else Client("ana")
@@ -302,9 +305,11 @@ def test_no_bytes_of_a_server_raise(chunks, welcomed):
 CODES = st.sampled_from(
     ["welcome", "users", "incoming", "ack", "seen", "notice", "ok", "error", "bye", "ping", "pong"]
 )
-VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text())
+LISTS = st.lists(st.text(max_size=3), max_size=3)
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | LISTS
 
 
+@BUSY
 @given(
     st.lists(st.dictionaries(st.sampled_from(["re", "users", "text", "kind", "n"]), VALUES)), CODES
 )

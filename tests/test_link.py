@@ -1,16 +1,17 @@
 import errno
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pytest
-from peers.servers import daemon, s3_server
+from peers.links import first, logged_in, notices
+from peers.servers import kill, s3_server
 
 from chatd.wire.messages import (
     Ack,
@@ -64,25 +65,9 @@ def answering(*replies: bytes, then_close: bool = True):
 
 
 @pytest.fixture
-def server(tmp_path):
-    with daemon(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
 def s3():
     with s3_server() as running:
         yield running
-
-
-def linked(server, name: str | None) -> Link:
-    link = Link(Address("127.0.0.1", server.port), Client(name))
-    link.open()
-    return link
-
-
-def next_of(link: Link, kind: type):
-    return next(event for event in link.events() if isinstance(event, kind))
 
 
 # --- connecting ---
@@ -167,55 +152,48 @@ def test_what_says_nothing_is_told_so():
     assert said == (f"{address} accepts connections but says no welcome; is it a chat server?")
 
 
-def test_the_second_session_of_a_name_is_refused_with_103(server):
-    with linked(server, "ana"), pytest.raises(LoginRefusedError) as refused:
-        linked(server, "ana")
+def test_the_second_session_of_a_name_is_refused_with_103(chatd):
+    with (
+        logged_in(chatd, "ana"),
+        pytest.raises(LoginRefusedError) as refused,
+        logged_in(chatd, "ana"),
+    ):
+        pass
     assert str(refused.value) == "103: ana already has an open session."
 
 
 # --- a session ---
 
 
-def test_ask_waits_for_its_answer_and_keeps_what_came_before(server):
-    with linked(server, "ana") as ana, linked(server, "ben") as ben:
+def test_ask_waits_for_its_answer_and_keeps_what_came_before(chatd):
+    with logged_in(chatd, "ana") as ana, logged_in(chatd, "ben") as ben:
         ben.ask(Outgoing("ana", "first"))
         assert ana.ask(Who()).users == ["ana", "ben"]
-        assert next_of(ana, Incoming).content == "first"
+        assert first(ana, Incoming).content == "first"
 
 
-def test_messages_reach_whom_they_are_for(server):
-    with linked(server, "ana") as ana, linked(server, "ben") as ben:
+def test_messages_reach_whom_they_are_for(chatd):
+    with logged_in(chatd, "ana") as ana, logged_in(chatd, "ben") as ben:
         assert isinstance(ana.ask(Outgoing("ben", "hi")), Ack)
-        assert next_of(ben, Incoming).content == "hi"
+        assert first(ben, Incoming).content == "hi"
         assert isinstance(ana.ask(OutgoingBroadcast("all")), Ack)
-        assert next_of(ben, IncomingBroadcast).content == "all"
+        assert first(ben, IncomingBroadcast).content == "all"
         assert ana.ask(Ping("x")).n is not None
 
 
-def test_leaving_is_a_quit_and_not_a_loss(server):
-    with linked(server, "ana") as ana:
-        linked(server, "ben").close()
-        notices = [event.text for event in settled_events(ana) if hasattr(event, "kind")]
-    assert notices == ["ben has joined.", "ben is quitting."]
+def test_leaving_is_a_quit_and_not_a_loss(chatd):
+    with logged_in(chatd, "ana") as ana:
+        with logged_in(chatd, "ben"):
+            pass
+        assert notices(ana) == ["ben has joined.", "ben is quitting."]
 
 
-def settled_events(link: Link) -> list:
-    key = link.send(Ping())
-    seen = []
-    for event in link.events():
-        if isinstance(event, Answered) and event.id == key:
-            return seen
-        seen.append(event)
-    raise AssertionError("the connection ended")
-
-
-def test_events_end_with_the_connection(server):
-    ana = linked(server, "ana")
-    server.end(signal.SIGKILL)
-    list(ana.events())
-    with pytest.raises(LinkError):
-        ana.ask(Who())
-    ana.close()
+def test_events_end_with_the_connection(chatd):
+    with logged_in(chatd, "ana") as ana:
+        kill(chatd)
+        list(ana.events())
+        with pytest.raises(LinkError):
+            ana.ask(Who())
 
 
 def test_a_silent_server_is_asked_and_in_the_end_given_up():
@@ -226,17 +204,17 @@ def test_a_silent_server_is_asked_and_in_the_end_given_up():
         link.drop()
 
 
-def test_the_echo_bot_says_back_what_it_is_told(server):
-    command = [sys.executable, ECHO_BOT, "127.0.0.1", str(server.port)]
+def test_the_echo_bot_says_back_what_it_is_told(chatd):
+    command = [sys.executable, ECHO_BOT, "127.0.0.1", str(chatd.port)]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bot,
-        linked(server, "ana") as ana,
+        logged_in(chatd, "ana") as ana,
     ):
         assert bot.stdout.readline() == "echo is listening\n"
         for text in ("hi", 'it\'s "5" > 3 | x', "ü 🎈"):
             ana.send(Outgoing("echo", text))
-            assert next_of(ana, Incoming).content == text
-        server.end(signal.SIGTERM)
+            assert first(ana, Incoming).content == text
+        assert chatd.stop() == 0
         assert bot.stderr.read() == "The server is shutting down; you have been logged off.\n"
         assert bot.wait() == 1
 
@@ -245,27 +223,27 @@ def test_the_echo_bot_says_back_what_it_is_told(server):
 
 
 def test_three_clients_chat_on_a_server_of_s3(s3):
-    with linked(s3, "ana") as ana, linked(s3, "ben") as ben, linked(s3, "cid") as cid:
+    with logged_in(s3, "ana") as ana, logged_in(s3, "ben") as ben, logged_in(s3, "cid") as cid:
         assert sorted(cid.ask(Who()).users) == ["ana", "ben", "cid"]
         assert ana.ask(Outgoing("ben", "hi")) is None
-        assert next_of(ben, Incoming).content == "hi"
+        assert first(ben, Incoming).content == "hi"
         ben.ask(OutgoingBroadcast("all"))
-        assert [next_of(each, IncomingBroadcast).content for each in (ana, cid)] == ["all", "all"]
+        assert [first(each, IncomingBroadcast).content for each in (ana, cid)] == ["all", "all"]
 
 
 def test_a_server_that_reads_one_object_per_segment_gets_them_one_by_one(s3):
-    with linked(s3, "ana") as ana, linked(s3, "ben") as ben:
+    with logged_in(s3, "ana") as ana, logged_in(s3, "ben") as ben:
         for number in range(20):
             ana.send(Outgoing("ben", str(number)))
-        assert [next_of(ben, Incoming).content for _ in range(20)] == list(map(str, range(20)))
+        assert [first(ben, Incoming).content for _ in range(20)] == list(map(str, range(20)))
         assert isinstance(ana.ask(Ping("still here")), Pong)
         assert isinstance(ben.ask(Who()), Users)
 
 
 def test_an_unknown_receiver_on_a_server_of_s3_is_its_own_message(s3):
-    with linked(s3, "ana") as ana:
+    with logged_in(s3, "ana") as ana:
         ana.send(Outgoing("zoe", "x"))
-        heard = next_of(ana, Incoming)
+        heard = first(ana, Incoming)
         assert (heard.sender, heard.content) == (
             "server",
             'User "zoe" is not connected to the server.',
@@ -280,8 +258,9 @@ class Kept:
 
     def __init__(self, server, **options):
         self.events: queue.SimpleQueue = queue.SimpleQueue()
-        self.link = linked(server, "ana")
-        delays = options.pop("delays", lambda: iter(lambda: 0.02, None))
+        self.link = Link(Address("127.0.0.1", server.port), Client("ana"))
+        self.link.open()
+        delays = options.pop("delays", lambda: repeat(0.02))
         self.keeper = Keeper(self.link, self.events.put, delays=delays, **options)
         self.keeper.start()
 
@@ -292,18 +271,19 @@ class Kept:
 
 
 @contextmanager
-def kept(server, **options):
-    it = Kept(server, **options)
+def kept(chatd, **options):
+    it = Kept(chatd, **options)
     yield it
     it.keeper.stop()
 
 
-def test_a_restarted_server_is_found_again_and_gets_what_waited_once(tmp_path):
-    with daemon(tmp_path) as first, kept(first) as ana:
-        first.end(signal.SIGKILL)
+def test_a_restarted_server_is_found_again_and_gets_what_waited_once(start, chatd):
+    with kept(chatd) as ana:
+        kill(chatd)
         assert ana.until(Lost) == Lost(again=True)
         ana.link.send(OutgoingBroadcast("kept"))
-        with daemon(tmp_path, port=first.port) as second, linked(second, "ben") as ben:
+        again = start(port=chatd.port)
+        with logged_in(again, "ben") as ben:
             ana.until(Opened)
             assert isinstance(ana.until(Answered).reply, Ack)
             ana.link.send(Outgoing("ben", "last"))
@@ -314,38 +294,37 @@ def test_a_restarted_server_is_found_again_and_gets_what_waited_once(tmp_path):
 def until_incoming(link: Link) -> list:
     heard = []
     while not (heard and isinstance(heard[-1], Incoming)):
-        heard.append(next_of(link, Incoming | IncomingBroadcast))
+        heard.append(first(link, Incoming | IncomingBroadcast))
     return heard
 
 
-def test_who_waits_for_a_server_that_stays_away_is_told_in_the_end(server):
-    with kept(server, patience=0.2) as ana:
-        server.end(signal.SIGKILL)
+def test_who_waits_for_a_server_that_stays_away_is_told_in_the_end(chatd):
+    with kept(chatd, patience=0.2) as ana:
+        kill(chatd)
         ana.until(Lost)
         ana.keeper.hurry()
         assert ana.until(GaveUp) == GaveUp()
 
 
-def test_a_hurry_does_not_wait_for_the_next_attempt(tmp_path):
-    far = lambda: iter(lambda: 3600.0, None)  # noqa: E731
-    with daemon(tmp_path) as first, kept(first, delays=far) as ana:
-        first.end(signal.SIGKILL)
+def test_a_hurry_does_not_wait_for_the_next_attempt(start, chatd):
+    with kept(chatd, delays=lambda: repeat(3600.0)) as ana:
+        kill(chatd)
         ana.until(Lost)
-        with daemon(tmp_path, port=first.port):
-            ana.keeper.hurry()
-            ana.until(Opened)
+        start(port=chatd.port)
+        ana.keeper.hurry()
+        ana.until(Opened)
 
 
-def test_without_reconnect_a_loss_is_the_end(server):
-    with kept(server, reconnect=False) as ana:
-        server.end(signal.SIGKILL)
+def test_without_reconnect_a_loss_is_the_end(chatd):
+    with kept(chatd, reconnect=False) as ana:
+        kill(chatd)
         assert ana.until(Lost) == Lost(again=False)
         assert ana.until(GaveUp) == GaveUp()
 
 
-def test_an_orderly_end_is_no_loss(server):
-    with kept(server) as ana:
-        server.end(signal.SIGTERM)
+def test_an_orderly_end_is_no_loss(chatd):
+    with kept(chatd) as ana:
+        assert chatd.stop() == 0
         assert ana.until(Bye).reason == "shutdown"
         ana.keeper.stop()
         assert ana.events.empty()

@@ -46,12 +46,18 @@ class Terminal:
     @property
     def rows(self) -> list[str]:
         """Everything there is to see, what has scrolled away included."""
-        scrolled = ["".join(row[x].data for x in range(self.screen.columns)) for row in self._above]
-        return [row.rstrip() for row in (*scrolled, *self.screen.display)]
+        return [row.rstrip() for row in self._full_rows]
 
     @property
-    def _above(self) -> list[Mapping[int, pyte.screens.Char]]:
-        return list(self.screen.history.top)
+    def flow(self) -> str:
+        """All rows as one text, for what is longer than a row."""
+        return "".join(self._full_rows)
+
+    @property
+    def _full_rows(self) -> list[str]:
+        columns = range(self.screen.columns)
+        above = ["".join(row[x].data for x in columns) for row in self.screen.history.top]
+        return [*above, *self.screen.display]
 
     @property
     def row(self) -> str:
@@ -67,6 +73,10 @@ class Terminal:
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(self.child.child_fd, data)
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
 
     def take(self) -> None:
         """Read what the program wrote, once."""
@@ -112,7 +122,7 @@ class Stage:
         self.until(lambda: terminal.row == row, f"the cursor in the row {row!r}")
 
     def ends(self, terminal: Terminal) -> int:
-        """Wait for the end of the program; its exit code, or minus the signal."""
+        """Wait for the end of the program; its exit code, or the signal as a negative number."""
         self.until(lambda: terminal.ended, "the end of the program")
         terminal.child.wait()
         status = terminal.child.exitstatus
