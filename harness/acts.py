@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
-from harness.actors import Actor, Pipe, Program, Shell, Wire
+from harness.actors import Actor
+from harness.programs import Pipe, Program, Server, Shell
 from harness.scope import token
-from harness.server import Server
 from harness.values import KEYS, as_list, size
+from harness.wire import Wire
 
 EMPTIES_THE_LINE = ("enter", "ctrl-c", "ctrl-u")
 

@@ -197,10 +197,10 @@ def _run(scenarios: list[Scenario], arguments: argparse.Namespace) -> int:
             if arguments.stop:
                 break
     if not outcomes:
-        print("no scenario was selected", file=sys.stderr)
+        print("no scenario was selected: see `harness list`", file=sys.stderr)
     print(closing_line(outcomes), flush=True)
     exits = [EXITS[outcome.status] for outcome in outcomes]
-    return next((code for code in WORST_FIRST if code in exits), Exit.ENVIRONMENT)
+    return next((code for code in WORST_FIRST if code in exits), Exit.WRONG)
 
 
 def _outcomes(jobs: list[Job], arguments: argparse.Namespace) -> Iterator[Outcome]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from harness.actors import Actor, Shell
-from harness.errors import BrokenPromiseError, Place
+from harness.actors import Actor
+from harness.errors import BrokenPromiseError, NotApplicableError, Place
 from harness.expect import Expectation, Never
 from harness.fences import Fence
 from harness.patterns import Pattern
+from harness.programs import Shell
 from harness.run import Run, scenario_fault
 from harness.steps import Clause, Exchange
 from harness.values import COMPARISON, as_list
@@ -134,6 +135,7 @@ class Turn:
     def _one_act(self, clause: Clause, actor: Actor) -> None:
         run, verb = self._run, clause.verb
         assert verb.act
+        self._is_ours(actor)
         try:
             with scenario_fault(clause.place):
                 value = run.scope.fill(clause.value, actor.name)
@@ -160,8 +162,13 @@ class Turn:
             for actor in self._actors(clause):
                 self._one_expectation(clause, actor)
 
+    def _is_ours(self, actor: Actor) -> None:
+        if actor is self._run.server and self._run.options.at:
+            raise NotApplicableError("the server is not the harness's own (--at)")
+
     def _one_expectation(self, clause: Clause, actor: Actor) -> None:
-        if not actor.joined and not (actor is self._run.server and self._run.options.at):
+        self._is_ours(actor)
+        if not actor.joined:
             raise BrokenPromiseError(f"{actor.name} has not joined yet", clause.place)
         assert clause.verb.expectation
         plain = clause.verb.value in ("code", "how", "nothing")

@@ -10,9 +10,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.actors import Actor, Program
+from harness.actors import Actor
 from harness.errors import BrokenPromiseError, Place
 from harness.patterns import Item, Pattern, RegexPattern, difference, nearest
+from harness.programs import Program
 
 if TYPE_CHECKING:
     from harness.language import Clause

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from harness.actors import Actor, Counted, Hidden, Shell, Wire
+from harness.actors import Actor, Counted, Hidden
 from harness.patterns import Item, Pattern
+from harness.programs import Server, Shell
 from harness.scope import Scope, names_used, token
-from harness.server import Server
+from harness.wire import Wire
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -52,12 +53,9 @@ class Probe:
     @property
     def grade(self) -> str:
         """What the proof rests on."""
-        if (
-            self._acknowledged
-            or self._run.profile.fence_of("acked", self.actor.role) == "roundtrip"
-        ):
-            return "acked"
-        return "roundtrip"
+        profile = self._run.profile
+        told = self._acknowledged or profile.fence_of("acked", self.actor.role) == "roundtrip"
+        return "acked" if told and profile.delivery == "acknowledged" else "roundtrip"
 
     def poll(self) -> None:
         """Go on as far as possible."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.actors import KINDS, Actor, Event, Launch, Program, Shell
+from harness.actors import Actor, Event, Launch
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError, SetupError
 from harness.expect import Expectation
 from harness.fences import Fences
@@ -25,11 +25,13 @@ from harness.language import Member, Scenario
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
 from harness.process import command_line, environment, leftovers
 from harness.profile import Role
+from harness.programs import Pipe, Program, Server, Shell
 from harness.reactor import Reactor
 from harness.scope import VARIABLE, Scope, UnboundError, token
-from harness.server import Server
 from harness.values import size
+from harness.wire import Wire
 
+KINDS: dict[str, type[Shell | Wire | Pipe]] = {"shell": Shell, "wire": Wire, "pipe": Pipe}
 START_PATIENCE = 20.0  # seconds for a program to start and be ready, at least
 STOP_PATIENCE = 5.0  # seconds for a server to end when asked
 
@@ -167,8 +169,7 @@ class Run:
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
         self.scope.captured.setdefault(actor.name, {})["name"] = name
-        start = getattr(actor, "start")  # noqa: B009  # each kind has its own
-        start(self._launch_of(member, role))
+        actor.start(self._launch_of(member, role))
         actor.note("does", "starts" if role.kind != "wire" else "connects")
 
     def _launch_of(self, member: Member, role: Role) -> Launch:
@@ -201,6 +202,8 @@ class Run:
             return
         for exchange in self.role(member).login:
             Turn(self, exchange, myself=actor).play()
+        actor.claimed.clear()
+        actor.cursor = 0  # whoever joins in a step can be asked about his login there
         if isinstance(actor, Shell) and actor.has_prompt:
             self.wait_until_ready(actor)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from harness.actors import Actor, Event, Wire
+from harness.actors import Actor, Event
 from harness.errors import (
     BrokenPromiseError,
     Exit,
@@ -24,6 +24,7 @@ from harness.language import Exchange, Scenario
 from harness.run import Options, Run, sweep
 from harness.steps import Mark, Step
 from harness.verbs import FORMS
+from harness.wire import Wire
 
 LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
 SEAL = 2.0  # seconds for a server to close a connection that we have half-closed
