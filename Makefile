@@ -29,6 +29,9 @@ demo: .venv/run.stamp   ## watch real processes replay a conversation
 test: .venv/dev.stamp   ## run every test and every scenario
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
 
+picture: .venv/run.stamp ## draw the README's picture from a real run
+	@$(BIN)/python scripts/picture.py
+
 lint: .venv/dev.stamp   ## style
 	$(BIN)/ruff check $(LINES)
 	$(BIN)/ruff format --check $(LINES)
@@ -41,4 +44,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo test lint types check clean
+.PHONY: help chat demo picture test lint types check clean
