@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN    := .venv/bin
 JOBS   ?= 4
-LINES  := chatd chatsh harness tests scripts examples benchmarks
+LINES  := chatd chatsh harness tests scripts examples benchmarks server.py client.py
 
 help:            ## what can be made
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
