@@ -21,7 +21,7 @@ help:            ## what can be made
 	@touch $@
 
 chat: .venv/run.stamp   ## start a daemon on a free port and chat on it
-	@$(BIN)/python scripts/chat.py
+	@$(BIN)/python -m scripts.chat
 
 demo: .venv/run.stamp   ## watch real processes replay a conversation
 	@$(BIN)/harness run --show scenarios/dialogue/three_clients.yaml
@@ -30,7 +30,7 @@ test: .venv/dev.stamp   ## run every test and every scenario
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
 
 picture: .venv/run.stamp ## draw the README's picture from a real run
-	@$(BIN)/python scripts/picture.py
+	@$(BIN)/python -m scripts.picture
 
 lint: .venv/dev.stamp   ## style
 	$(BIN)/ruff check $(LINES)

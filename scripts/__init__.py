@@ -1,0 +1,1 @@
+"""What `make` runs, and what starts the programs from a checkout."""
