@@ -41,7 +41,7 @@ class Turn:
 
     def play(self) -> None:
         """Play it; raises `BrokenPromiseError` with the place of the clause that was broken."""
-        outer = self._run.scope.values
+        outer, may_end = self._run.scope.values, self._run.server_may_end
         self._run.scope.values = {
             **outer,
             **self._exchange.local,
@@ -58,7 +58,7 @@ class Turn:
             self._finish()
         finally:
             self._run.scope.values = {**outer, "server": self._run.scope.values["server"]}
-            self._run.server_may_end = False
+            self._run.server_may_end = may_end
 
     # Who.
 
@@ -122,7 +122,7 @@ class Turn:
     def act(self) -> None:
         """Everything that is done, as written."""
         run = self._run
-        run.server_may_end = any(
+        run.server_may_end |= any(
             SERVER in c.who and c.verb.family is Family.END for c in self._exchange.clauses
         )
         for clause in self._exchange.clauses:

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import re
-import shlex
-import shutil
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,22 +11,23 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness.actors import Actor, Event, Launch
-from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError, SetupError
+from harness import startup
+from harness.actors import Actor, Event
+from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
 from harness.fences import Fences
+from harness.home import new_home, remove_tree
 from harness.language import Member, Scenario
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
-from harness.process import command_line, environment, leftovers
+from harness.process import leftovers
 from harness.profile import Role
 from harness.programs import Pipe, Program, Server, Shell
 from harness.reactor import Reactor
 from harness.scope import VARIABLE, Scope, UnboundError, token
-from harness.values import size
+from harness.startup import START_PATIENCE
 from harness.wire import Wire
 
 KINDS: dict[str, type[Shell | Wire | Pipe]] = {"shell": Shell, "wire": Wire, "pipe": Pipe}
-START_PATIENCE = 20.0  # seconds for a program to start and be ready, at least
 STOP_PATIENCE = 5.0  # seconds for a server to end when asked
 
 
@@ -55,14 +50,14 @@ class Run:
         self.reactor = Reactor()
         self.fences = Fences(self)
         self.mark = token()
-        self.home = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")).resolve()
+        self.home = new_home()
         self.asked: dict[str, str] = {}
         self.watches: list[Expectation] = []
         self.tolerances: dict[str, list[Pattern]] = {}
         self.obstacles: set[str] = set()  # who could not be fenced, for the report
         self.server_may_end = False
         self.over = False  # what comes now belongs to nobody's promise
-        self.patience = self._seconds(scenario.patience or self.profile.patience)
+        self.patience = self.seconds(scenario.patience or self.profile.patience)
         self.server = Server(self.reactor, self._heard, console=self.profile.server.console)
         self.members = {member.name: member for member in scenario.cast}
         self.actors: dict[str, Actor] = {
@@ -71,10 +66,11 @@ class Run:
         for actor in self.everybody():
             actor.watch = options.watch
         self.reactor.looks.append(self._look)
-        self._lock: int | None = None
+        self.turn: int | None = None  # the lock of a server that is used by one run at a time
         self._joined = 0
 
-    def _seconds(self, seconds: float) -> float:
+    def seconds(self, seconds: float) -> float:
+        """A time to give up after, on this machine."""
         return seconds * self.options.patience
 
     def _actor(self, member: Member) -> Actor:
@@ -91,71 +87,9 @@ class Run:
         """The cast and the server."""
         return [*self.actors.values(), self.server]
 
-    # The folder and the server.
-
-    def write_files(self) -> None:
-        """The scenario's own files, in its own folder."""
-        for name, file in self.scenario.files.items():
-            path = self.home / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(str(self.scope.fill(file.text)), encoding="utf-8")
-            path.chmod(file.mode)
-
     def start_server(self) -> None:
         """Start the server, or start it again on its port; wait until it is ready."""
-        spec = self.profile.server
-        known = self.scope.values.get("server", {})
-        place = {"host": spec.host, "port": spec.listens or 0, "home": str(self.home), **known}
-        self.scope.values["server"] = place
-        if self.options.at:
-            place["host"], place["port"] = self.options.at
-            return
-        self._take_turn(spec.exclusive)
-        extra = {**spec.env, **self.scenario.server_env}
-        args = [*spec.args, *self.scenario.server_args]
-        self.server.start(self._launch(self.options.server or spec.run, args, extra, "server"))
-        self._wait_for_server(time.monotonic() + max(self.patience, self._seconds(START_PATIENCE)))
-
-    def _take_turn(self, exclusive: bool) -> None:
-        """A server with a fixed port is used by one run at a time, on the whole machine."""
-        if exclusive and self._lock is None:
-            path = Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-{self.profile.name}.lock"
-            self._lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    def _wait_for_server(self, deadline: float) -> None:
-        start = len(self.server.items)
-        self.server_may_end = True
-        self.reactor.until(lambda: self._is_ready(start) or self.server.ended is not None, deadline)
-        self.server_may_end = False
-        if self._is_ready(start):
-            return
-        why = self.server.ended or "it runs, but never said so in time"
-        tail = "".join(f"\n    {item.text}" for item in self.server.items[-10:])
-        raise SetupError(f"the server never became ready: {why}{tail}")
-
-    def _is_ready(self, start: int) -> bool:
-        spec = self.profile.server
-        if spec.prints is None:
-            return spec.listens is None or self._listens()
-        pattern = TextPattern(spec.prints, self.scope.lookup)
-        for item in self.server.items[start:]:
-            found = pattern.match(item, part=True)
-            if found is not None:
-                self.scope.values["server"].update({k: v for k, v in found.items() if k == "port"})
-                return True
-        return False
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            values = self.scope.values["server"]
-            return probe.connect_ex((values["host"], int(values["port"]))) == 0
-
-    def _launch(self, command: str, args: list[Any], extra: Mapping[str, Any], name: str) -> Launch:
-        env = environment(self.home, self.mark, self.scope.fill(_texts(extra), name))
-        words = [str(self.scope.fill(word, name)) for word in shlex.split(command)]
-        words += [str(self.scope.fill(arg, name)) for arg in args]
-        return Launch(command=tuple(command_line(words, env)), env=env, cwd=self.home)
+        startup.start_server(self)
 
     # Actors.
 
@@ -169,28 +103,8 @@ class Run:
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
         self.scope.captured.setdefault(actor.name, {})["name"] = name
-        actor.start(self._launch_of(member, role))
+        actor.start(startup.actor_launch(self, member, role))
         actor.note("does", "starts" if role.kind != "wire" else "connects")
-
-    def _launch_of(self, member: Member, role: Role) -> Launch:
-        if role.kind == "wire":
-            host, _, port = str(self.scope.fill(role.start, member.name)).rpartition(":")
-            return Launch(address=(host.strip("[]"), int(port)), frames=role.frames)
-        args = role.args if member.args is None else member.args
-        launch = self._launch(role.start, args, {**role.env, **member.env}, member.name)
-        stdin = role.stdin if member.stdin is None else member.stdin
-        filled = None if stdin is None else tuple(map(str, self.scope.fill(stdin, member.name)))
-        return Launch(
-            command=launch.command, env=launch.env, cwd=launch.cwd, stdin=filled,
-            size=size(self.scope.fill(member.size)) or role.size, screen=role.screen,
-            echo=role.echo, prompt=self._prompt(role.prompt, member.name),
-        )  # fmt: skip
-
-    def _prompt(self, prompt: Any, name: str) -> Any:
-        if prompt is None:
-            return None
-        text = prompt["re"] if isinstance(prompt, Mapping) else re.escape(str(prompt))
-        return re.compile(str(self.scope.fill(text, name)))
 
     def join(self, actor: Actor) -> None:
         """Start an actor and log in."""
@@ -267,7 +181,7 @@ class Run:
 
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
         """Wait until `done`; raises `BrokenPromiseError` when patience ends."""
-        patience = max(self.patience, self._seconds(START_PATIENCE))
+        patience = max(self.patience, self.seconds(START_PATIENCE))
         if not self.reactor.until(done, time.monotonic() + patience):
             raise BrokenPromiseError(f"waited {patience:g} s for {what}")
 
@@ -310,45 +224,15 @@ class Run:
             actor.close()
         self.server.stop()
         self.reactor.until(
-            lambda: not self.server.running, time.monotonic() + self._seconds(STOP_PATIENCE)
+            lambda: not self.server.running, time.monotonic() + self.seconds(STOP_PATIENCE)
         )
         self.server.close()
         self.reactor.close()
         left = leftovers(self.mark, patience=2.0)
         remove_tree(self.home)
-        if self._lock is not None:
-            os.close(self._lock)
+        if self.turn is not None:
+            os.close(self.turn)
         return left
-
-
-FOLDER = "harness-run-"
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a run's folder, whatever modes its files have."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Remove folders of runs whose harness was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
-        if pid.isdigit() and not _exists(int(pid)):
-            remove_tree(folder)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in values.items()}
 
 
 def _last_words(actor: Program) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from harness.errors import (
     SetupError,
 )
 from harness.exchange import Turn, settle_everything
+from harness.home import sweep, write_files
 from harness.language import Exchange, Scenario
-from harness.run import Options, Run, sweep
+from harness.run import Options, Run
 from harness.steps import Mark, Step
 from harness.verbs import FORMS
 from harness.wire import Wire
@@ -91,7 +92,7 @@ def run_scenario(scenario: Scenario, row: Mapping[str, Any], options: Options) -
 
 
 def _play(run: Run, outcome: Outcome) -> None:
-    run.write_files()
+    write_files(run.home, run.scenario.files, run.scope)
     run.start_server()
     try:
         _gather_cast(run)

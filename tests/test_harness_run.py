@@ -442,18 +442,20 @@ def test_a_program_that_slips_away_is_found_and_is_a_failure(tmp_path):
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="parent-death signal of Linux")
-def test_nothing_runs_on_when_the_harness_is_killed(tmp_path):
+WAITS = """
+    scenario: Waits
+    cast: {ana: shell, ben: drawn, cid: wire}
+    patience: 90s
+    steps:
+      - cid sees: something that never comes
+        fence: none
+"""
+
+
+def ended_by(number, tmp_path):
+    """A harness in the middle of a run, after this signal: exit code, programs that still run."""
     mark = str(tmp_path / "mark")
-    text = """
-        scenario: Waits
-        cast: {ana: shell, ben: drawn, cid: wire}
-        patience: 90s
-        steps:
-          - cid sees: something that never comes
-            fence: none
-    """
-    path = written(tmp_path, text)
+    path = written(tmp_path, WAITS)
     command = [sys.executable, "-m", "harness", "run", path, "--profile", PROFILE, "--show"]
     env = {**os.environ, "TMPDIR": str(tmp_path), "COVERAGE_FILE": mark, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
@@ -462,8 +464,22 @@ def test_nothing_runs_on_when_the_harness_is_killed(tmp_path):
                 break
         programs = [p for p in marked(mark) if p.pid != process.pid]
         assert len(programs) >= 3
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(number)
+        process.stdout.read()
     _, alive = psutil.wait_procs(programs, timeout=30)
+    return process.returncode, alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_tidies_up(tmp_path, number):
+    code, alive = ended_by(number, tmp_path)
+    assert (code, alive) == (3, [])
+    assert list(tmp_path.glob("harness-run-*")) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="parent-death signal of Linux")
+def test_nothing_runs_on_when_the_harness_is_killed(tmp_path):
+    _, alive = ended_by(signal.SIGKILL, tmp_path)
     assert alive == []
     # The next run removes the folder that could not be removed.
     assert list(tmp_path.glob("harness-run-*"))
