@@ -22,27 +22,43 @@ CHUNK = 65_536
 
 
 class Lines:
-    """Lines of a descriptor, one at a time, without reading past what `select` knows about."""
+    """Lines of a descriptor, one at a time; whoever waits for one can be woken."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._data = b""
         self._ended = False
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+
+    def wake_on_signals(self) -> None:
+        """Let a signal end the waiting even if it comes just before the waiting begins."""
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+
+    def wake(self) -> None:
+        """End the waiting, the present one or the next. From any thread."""
+        with contextlib.suppress(BlockingIOError):  # enough is in it already
+            os.write(self._wake, b"!")
 
     def ready(self) -> bool:
         """Whether `next` gives something, or the end, without waiting."""
         return b"\n" in self._data or self._ended
 
-    def fill(self) -> None:
-        """Take what has come; waits where there is nothing."""
-        data = os.read(self.fd, CHUNK)
-        self._data += data
-        self._ended = not data
+    def wait(self, *, for_input: bool = True) -> None:
+        """Wait to be woken, and for input if wanted; take it."""
+        watched = [self._woken, self.fd] if for_input else [self._woken]
+        readable, _, _ = select.select(watched, [], [])
+        if self._woken in readable:
+            os.read(self._woken, CHUNK)
+        if self.fd in readable:
+            data = os.read(self.fd, CHUNK)
+            self._data += data
+            self._ended = not data
 
     def next(self) -> str | None:
         """The next line without its end, None at the end of all; waits for it."""
         while not self.ready():
-            self.fill()
+            self.wait()
         if not self._data:
             return None
         line, _, self._data = self._data.partition(b"\n")
@@ -58,29 +74,23 @@ class Batch:
         self._lines = lines
         self._outbox: deque[Text] = deque()
         self._code: int | None = None
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
 
     # --- the front, called from any thread ---
 
     def show(self, text: Text) -> None:
         """Queue lines for standard output."""
         self._outbox.append(text)
-        self._rouse()
+        self._lines.wake()
 
     def leave(self, code: int) -> None:
         """End with this code; the first one counts."""
         if self._code is None:
             self._code = code
-        self._rouse()
+        self._lines.wake()
 
     def secret(self, prompt: str) -> str | None:
         """Nobody is there to be asked."""
         return None
-
-    def _rouse(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # enough is in it already
-            os.write(self._wake, b"!")
 
     # --- the main thread ---
 
@@ -99,25 +109,17 @@ class Batch:
 
     def _step(self) -> None:
         """Do the next line, or wait for something to happen."""
-        if not self._link.settled:
-            self._wait([])
-        elif not self._lines.ready():
-            self._wait([self._lines.fd])
+        if self._link.settled and self._lines.ready():
+            self._do(self._lines.next())
         else:
-            line = self._lines.next()
-            self._print()
-            if line is None:
-                self.leave(ExitCode.NORMAL)
-            else:
-                self._conversation.enter(line)
-
-    def _wait(self, more: list[int]) -> None:
-        readable, _, _ = select.select([self._woken, *more], [], [])
-        if self._woken in readable:
-            os.read(self._woken, CHUNK)
-        if self._lines.fd in readable:
-            self._lines.fill()
+            self._lines.wait(for_input=self._link.settled)
         self._print()
+
+    def _do(self, line: str | None) -> None:
+        if line is None:
+            self.leave(ExitCode.NORMAL)
+        else:
+            self._conversation.enter(line)
 
     def _print(self) -> None:
         for text in self._taken():

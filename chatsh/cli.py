@@ -133,17 +133,12 @@ class Asker:
 
     def ask(self, question: str) -> str:
         """One answer; raises `UsageError` where there is none."""
-        answer = self._typed(question) if self.terminal else self.lines.next()
+        if self.terminal:
+            print(f"{question}: ", end="", flush=True)
+        answer = self.lines.next()
         if answer is None:
             raise UsageError(f"the input ended before the answer to: {question}")
         return answer.strip()
-
-    def _typed(self, question: str) -> str | None:
-        try:
-            return input(f"{question}: ")
-        except EOFError:
-            print()
-            return None
 
 
 def complete(given: Destination, asker: Asker) -> Destination:
@@ -216,6 +211,7 @@ def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
 def chat(arguments: argparse.Namespace) -> int:
     """One conversation, from the connection to the exit code."""
     asker = Asker(Lines(sys.stdin.fileno()))
+    asker.lines.wake_on_signals()
     host, port, name = complete(arguments.destination, asker)
     assert host is not None
     assert port is not None

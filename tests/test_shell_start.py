@@ -178,13 +178,13 @@ def test_an_empty_name_is_assigned_by_the_server(shells, chatd):
     shells.sees(shell, "client1: hi")
 
 
-def test_questions_can_be_left(shells):
-    for key, code in (("\x03", 130), ("\x04", 2)):
-        shell = shells.start(*CHATSH)
-        shells.at(shell, "address of the server [this machine]:")
-        shell.type(key)
-        assert shells.ends(shell) == code
-        assert b"Traceback" not in shell.raw
+@pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 2)])
+def test_questions_can_be_left(shells, key, code):
+    shell = shells.start(*CHATSH)
+    shells.at(shell, "address of the server [this machine]:")
+    shell.type(key)
+    assert shells.ends(shell) == code
+    assert b"Traceback" not in shell.raw
 
 
 def test_answers_may_come_from_a_pipe(chatd):
