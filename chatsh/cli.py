@@ -134,7 +134,8 @@ class Asker:
     def ask(self, question: str) -> str:
         """One answer; raises `UsageError` where there is none."""
         if self.terminal:
-            print(f"{question}: ", end="", flush=True)
+            seen = sys.stdout if sys.stdout.isatty() else sys.stderr
+            print(f"{question}: ", end="", flush=True, file=seen)
         answer = self.lines.next()
         if answer is None:
             raise UsageError(f"the input ended before the answer to: {question}")
@@ -194,6 +195,7 @@ def _password(name: str | None, asker: Asker) -> str | None:
     try:
         return getpass.getpass(f"password of {harmless(name or 'this name')}: ")
     except EOFError:
+        print()
         return None
 
 

@@ -25,10 +25,11 @@ from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.application.current import get_app_or_none
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.lexers import SimpleLexer
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.patch_stdout import patch_stdout
-from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.shortcuts import CompleteStyle, PromptSession
 from prompt_toolkit.utils import is_dumb_terminal
 from rich.text import Text
 
@@ -52,6 +53,14 @@ class LineParser(StatementParser):
         return Statement(line, raw=line, command=command if word else "")
 
 
+class Unseen(Processor):
+    """Shows nothing of what is typed, not even how much it is."""
+
+    def apply_transformation(self, _: TransformationInput) -> Transformation:
+        """The same nothing for every text."""
+        return Transformation([], source_to_display=lambda _: 0, display_to_source=lambda _: 0)
+
+
 class Shell(Cmd):
     """One conversation on a terminal. Construct it where the terminal is already quiet."""
 
@@ -71,6 +80,7 @@ class Shell(Cmd):
         self._outbox: deque[Text] = deque()
         self._code: int | None = None
         self._interrupted = False
+        self._blocked = False  # in a system call that only an exception ends
         self._dumb = is_dumb_terminal()
         self._replace_commands()
         self._set_up_session()
@@ -115,11 +125,31 @@ class Shell(Cmd):
 
     def secret(self, prompt: str) -> str | None:
         """Ask without echo; None for an empty answer, Ctrl-C, Ctrl-D or the end of the link."""
-        ask = getpass.getpass if self._dumb else self.read_secret
         try:
-            return ask(prompt) or None
+            return (self._ask_plainly(prompt) if self._dumb else self._ask(prompt)) or None
         except (EOFError, KeyboardInterrupt):
             return None
+
+    def _ask(self, prompt: str) -> str:
+        session = self.main_session
+        # Of its own, so that no history keeps the answer.
+        asking: PromptSession[str] = PromptSession(input=session.input, output=session.output)
+        return asking.prompt(
+            prompt,
+            input_processors=[Unseen()],
+            pre_run=self.pre_prompt,
+            handle_sigint=False,
+        )
+
+    def _ask_plainly(self, prompt: str) -> str:
+        self._blocked = True
+        try:
+            return getpass.getpass(prompt)
+        except (EOFError, KeyboardInterrupt):
+            self._write("\n")
+            raise
+        finally:
+            self._blocked = False
 
     def _wake(self) -> None:
         app = get_app_or_none()
@@ -220,15 +250,15 @@ class Shell(Cmd):
                     self._drain()
 
     def _on_interrupt(self, _: int, __: FrameType | None) -> None:
-        """End a command, else the line being typed; never prompt_toolkit's own work."""
-        if self.current_command is not None:
+        # An exception at any other place would break a frame in two, or prompt_toolkit's own work.
+        if self._blocked:
             raise KeyboardInterrupt
         self._interrupted = True
         self._wake()
 
     def _on_end(self, number: int, _: FrameType | None) -> None:
         self.leave(128 + number)
-        if self.current_command is not None:
+        if self._blocked:
             raise KeyboardInterrupt
 
 

@@ -7,6 +7,8 @@ import pytest
 from peers.servers import kill, s3_server
 from peers.shells import CHATSH, PROMPT, Shells
 
+from chatd.wire.messages import OutgoingBroadcast
+
 LOST = "The connection to the server was lost."
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 UNREACHABLE = "The server cannot be reached; you have been logged out."
@@ -49,6 +51,19 @@ def test_a_lost_server_is_told_at_once_and_found_again(shells, chatd, start):
     shells.until(lambda: ann.rows.count("current users:") == 2, "the list of users")
     ann.enter("/quit")
     assert shells.ends(ann) == 0
+
+
+def test_a_line_that_was_on_its_way_is_sent_again(shells, chatd, start):
+    ann = shells.log_in(chatd, "ann")
+    chatd.signal(signal.SIGSTOP)
+    ann.enter("on its way")
+    shells.at(ann, PROMPT)
+    kill(chatd)
+    shells.sees(ann, LOST)
+    shells.sees(ann, KEPT)
+    start(port=chatd.port)
+    shells.sees(ann, "ann: on its way")
+    assert ann.rows.count("ann: on its way") == 1
 
 
 def test_who_types_to_a_server_that_stays_away_is_logged_out(shells, chatd):
@@ -183,6 +198,34 @@ def test_a_name_is_protected_with_a_password_typed_twice(shells, chatd, term):
     again = asked(shells, chatd, "ann")
     again.enter("secret one")
     shells.at(again, PROMPT)
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+@pytest.mark.parametrize("key", ["\x03", "\x04", "\r"])
+def test_a_password_can_be_left_out(shells, chatd, term, key):
+    ann = shells.log_in(chatd, "ann", TERM=term)
+    ann.enter("/register")
+    shells.at(ann, "password:")
+    ann.type(key)
+    shells.sees(ann, "No password was given; your name stays as it is.")
+    shells.at(ann, PROMPT)
+    ann.enter("/ping x")
+    shells.sees(ann, "pong x")
+
+
+def test_messages_and_the_end_come_while_a_password_is_asked_for(shells, chatd):
+    ann = shells.log_in(chatd, "ann")
+    ann.enter("/register")
+    shells.at(ann, "password:")
+    ann.type("sec")
+    shells.peer(chatd, "ben").send(OutgoingBroadcast("hi"))
+    shells.sees(ann, "ben: hi")
+    shells.at(ann, "password:")
+    assert ann.screen.cursor.x == len("password: ")
+    chatd.signal(signal.SIGTERM)
+    assert shells.ends(ann) == 3
+    assert SHUTDOWN in ann.rows
+    assert b"sec" not in ann.raw
 
 
 # --- a server that knows only S3 ---
