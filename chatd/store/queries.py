@@ -60,7 +60,10 @@ def _ranges(find: Find) -> list[str]:
 def _one_target(find: Find) -> str:
     if find.target is None:
         return ""
-    return " AND (l.target = :target OR l.kind = 'direct' AND l.author = :target)"
+    return (
+        " AND (l.kind = 'group' AND l.target = :target OR l.kind = 'direct'"
+        " AND :target IN (l.target, l.author) AND :target <> :me)"
+    )
 
 
 def _parameters(find: Find) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class SqliteStore:
                 raise StoreError(f"cannot use {self._path}: {error}") from error
             undo.pop_all()
         self._answers: list[Completion] = []
+        self._found: dict[int, Find] = {}  # what was read in the open transaction
         self._open = False
 
     def _prepare(self) -> None:
@@ -83,6 +84,8 @@ class SqliteStore:
         try:
             if not isinstance(operation, Find):
                 self._begin()
+            elif self._open:
+                self._found[ticket] = operation
             answer = OPERATIONS[type(operation)](self, ticket, operation)
         except sqlite3.Error as error:
             if not isinstance(operation, Find):  # what cannot be read costs nobody what is written
@@ -99,6 +102,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 self._give_up(error)
         answers, self._answers = self._answers, []
+        self._found.clear()
         return answers
 
     def _begin(self) -> None:
@@ -107,16 +111,24 @@ class SqliteStore:
             self._open = True
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        """The transaction is lost, and with it everything that was answered in it."""
-        self._answers = [
-            Failed(answer.ticket, ErrorCode.STORAGE_FULL, str(error))
-            if isinstance(answer, Stored)
-            else answer
-            for answer in self._answers
-        ]
+        """The transaction is lost, with everything that was answered in it; pages are read anew."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._open = False
+        self._answers = [self._instead(answer, str(error)) for answer in self._answers]
+        self._found.clear()
+
+    def _instead(self, answer: Completion, why: str) -> Completion:
+        """What holds of an answer now that its transaction is lost."""
+        if isinstance(answer, Stored):
+            return Failed(answer.ticket, ErrorCode.STORAGE_FULL, why)
+        wanted = self._found.get(answer.ticket)
+        if wanted is None:
+            return answer
+        try:
+            return self.find(answer.ticket, wanted)
+        except sqlite3.Error as error:
+            return Failed(answer.ticket, ErrorCode.STORAGE_FULL, str(error))
 
     def append(self, ticket: int, operation: Append) -> Stored | Failed:
         """One entry at the end with what becomes true by it, or what its key became before."""
