@@ -85,6 +85,7 @@ class Daemon:
             Happened: lambda effect: self._happened(effect.event, effect.fields),
             Stop: self._stop,
         }
+        self._run(self._hub.replace_passwords(passwords, self._now()))
 
     def _now(self) -> Now:
         return Now(*self.loop.now())
@@ -155,7 +156,7 @@ class Daemon:
         except ConfigError as error:
             self._happened("reload", {"failed": str(error)})
             return
-        self._hub.replace_passwords(passwords)
+        self._run(self._hub.replace_passwords(passwords, self._now()))
         self._happened("reload", {"passwords": len(passwords)})
 
     # --- what the loop tells --------------------------------------------------------------------
@@ -282,10 +283,10 @@ def _taken_out(conns: dict[int, None]) -> list[int]:
 
 
 def _kept(store: Store, passwords: Sequence[Account]) -> Kept:
-    """The state of the store; the accounts of the password file in place of those kept."""
+    """The state of the store; numbers go on behind those of the password file."""
     first_number = max([store.first_free_number(), *(one.number + 1 for one in passwords)])
     return Kept(
-        accounts=[*store.accounts(), *passwords],
+        accounts=store.accounts(),
         groups=store.groups(),
         cursors=store.cursors(),
         waiting=store.waiting(),

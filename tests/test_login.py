@@ -401,7 +401,8 @@ def test_many_right_passwords_of_one_address_at_once_are_all_let_in():
 
 
 def reload(bench: Bench, *accounts: Account):
-    bench.hub.replace_passwords(accounts)
+    bench.run(bench.hub.replace_passwords(accounts, bench.now))
+    bench.commit()
 
 
 def test_a_new_password_holds_from_the_reload_on_even_for_who_is_logged_in():

@@ -140,7 +140,7 @@ def _acknowledge(
 def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) -> list[Effect]:
     """Give what was stored to those who are there; the others find it in the log."""
     for number in accounts or ():
-        if hub.session_of(number) is None:
+        if entry.kind != "event" and hub.session_of(number) is None:
             hub.waiting[number] = hub.waiting.get(number, 0) + 1
     to = "*" if accounts is None else hub.name_of(entry.target)
     told = {"seq": done.seq, "kind": entry.kind, "from": entry.name, "to": to}

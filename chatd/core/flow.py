@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 MISSED_BROADCASTS = 200  # the newest of those that an absent person gets
 FRAME = 200  # bytes of an item besides its text, about
+RESUMED = 1000  # items that a resumed session may have got and not confirmed
 TOLD_AT_ONCE = 500  # receipts for an author who comes back
 
 
@@ -78,6 +79,11 @@ def conversation(row: Row) -> int:
     return row.entry.author if row.entry.kind == "direct" else row.entry.target
 
 
+def _mark(row: Row) -> InFlight:
+    size = len(row.entry.content.encode()) + FRAME
+    return InFlight(row.seq, size, row.entry.author, conversation(row))
+
+
 # --- live ---------------------------------------------------------------------------------------
 
 
@@ -93,7 +99,7 @@ def push(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
 
 def _queue(hub: Hub, row: Row, sessions: list[Session], message: Item) -> list[Effect]:
     effects: list[Effect] = [Send([one.conn for one in sessions], message)]
-    mark = InFlight(row.seq, len(row.entry.content) + FRAME, row.entry.author, conversation(row))
+    mark = _mark(row)
     personal = row.entry.target != EVERYONE
     for one in sessions:
         if not one.plain:
@@ -114,8 +120,17 @@ def stall(hub: Hub, session: Session, position: int) -> list[Effect]:
     session.live = False
     session.position = position
     hub.live.pop(session.conn, None)
-    waiting = Alarm(hub.setup.limits.reading, "reading", session.conn)
-    return [waiting, Tell(session.conn)] if session.plain else [waiting]
+    told = [Tell(session.conn)] if session.plain else []
+    return [*_watch(hub, session), *told]
+
+
+def _watch(hub: Hub, session: Session) -> list[Effect]:
+    """From now on it has to take something from time to time (502)."""
+    session.confirmed = hub.now.monotonic
+    if session.watched:
+        return []
+    session.watched = True
+    return [Alarm(hub.setup.limits.reading, "reading", session.conn)]
 
 
 # --- from the log -------------------------------------------------------------------------------
@@ -127,8 +142,9 @@ def begin(hub: Hub, session: Session, after: int) -> list[Effect]:
     session.opened_at = session.broadcasts_after = hub.seq
     if after >= hub.seq:
         return _go_live(hub, session)
+    watch = _watch(hub, session)
     if session.plain:
-        return read_on(hub, session)
+        return watch + read_on(hub, session)
     missed = Find(
         account=session.number,
         after=after,
@@ -146,7 +162,7 @@ def begin(hub: Hub, session: Session, after: int) -> list[Effect]:
         return read_on(hub, session)
 
     session.reading = True
-    return hub.submit(missed, then)
+    return watch + hub.submit(missed, then)
 
 
 def read_on(hub: Hub, session: Session) -> list[Effect]:
@@ -171,8 +187,10 @@ def read_on(hub: Hub, session: Session) -> list[Effect]:
 
 def _continue(hub: Hub, session: Session, page: Page | Failed) -> list[Effect]:
     session.reading = False
-    if isinstance(page, Failed) or session.conn not in hub.sessions:
+    if session.conn not in hub.sessions:
         return []
+    if isinstance(page, Failed):
+        return [Alarm(hub.setup.limits.retry, "continue", session.conn)]
     effects: list[Effect] = []
     for row in page.rows:
         late = row.seq <= session.opened_at
@@ -204,18 +222,44 @@ def received(hub: Hub, session: Session, said: Received) -> list[Effect]:
 def confirm(hub: Hub, session: Session, upto: int) -> list[Effect]:
     """What was in flight up to there has arrived: note how far, and go on if there is more."""
     upto = min(upto, hub.seq if session.live else session.position)
-    reached: dict[int, InFlight] = {}
+    arrived = []
     while session.flight and session.flight[0].seq <= upto:
         mark = session.flight.popleft()
         session.flight_bytes -= 0 if session.plain else mark.size
-        if mark.conversation != EVERYONE:
-            reached[mark.conversation] = mark
-            hub.to_tell.setdefault((session.number, mark.conversation), set()).add(mark.author)
-    for number, mark in reached.items():
-        hub.move(session.number, number, delivered=mark.seq)
-    if upto > hub.received_by.get(session.number, 0):
-        hub.received_by[session.number] = hub.moved_accounts[session.number] = upto
+        arrived.append(mark)
+    if arrived or session.plain:
+        session.confirmed = hub.now.monotonic
+    _note_arrived(hub, session.number, arrived, upto)
     return read_on(hub, session)
+
+
+def _note_arrived(hub: Hub, reader: int, arrived: Iterable[InFlight], upto: int) -> None:
+    reached: dict[int, int] = {}
+    for mark in arrived:
+        if mark.conversation != EVERYONE:
+            reached[mark.conversation] = mark.seq
+            hub.to_tell.setdefault((reader, mark.conversation), set()).add(mark.author)
+    for number, seq in reached.items():
+        hub.move(reader, number, delivered=seq)
+    if upto > hub.received_by.get(reader, 0):
+        hub.received_by[reader] = hub.moved_accounts[reader] = upto
+
+
+def confirm_earlier(hub: Hub, session: Session, after: int) -> list[Effect]:
+    """What came over an earlier connection is confirmed only now, by going on behind it."""
+    own = hub.received_by.get(session.number, after)
+    if after <= own:
+        return []
+    wanted = Find(
+        account=session.number, after=own, before=after + 1, latest=True, limit=RESUMED, own=False
+    )
+
+    def then(page: Page | Failed) -> list[Effect]:
+        if isinstance(page, Page):
+            _note_arrived(hub, session.number, map(_mark, page.rows), after)
+        return []
+
+    return hub.submit(wanted, then)
 
 
 def taken(hub: Hub, session: Session) -> list[Effect]:
@@ -233,7 +277,7 @@ def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
         authors = {number}
     else:
         raise PeerError(ErrorCode.MISSING_FIELD, field="with")
-    upto = min(said.upto, hub.seq)
+    upto = min(said.upto, hub.seq if session.live else session.position)
     if upto > hub.cursor(session.number, number).read:
         hub.move(session.number, number, delivered=upto, read=upto)
         hub.to_tell.setdefault((session.number, number), set()).update(authors)
@@ -242,7 +286,7 @@ def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
 
 def flush(hub: Hub) -> list[Effect]:
     """Store, once per turn, what moved; the authors are told when that is durable."""
-    if not hub.moved_accounts and not hub.moved_cursors:
+    if hub.retrying or not (hub.moved_accounts or hub.moved_cursors):
         return []
     moves = MoveCursors(hub.moved_accounts, list(hub.moved_cursors.values()))
     to_tell = hub.to_tell
@@ -250,7 +294,7 @@ def flush(hub: Hub) -> list[Effect]:
 
     def then(done: Stored | Failed) -> list[Effect]:
         if isinstance(done, Failed):
-            return []
+            return _put_back(hub, moves, to_tell)
         return [
             effect
             for (reader, number), authors in to_tell.items()
@@ -259,6 +303,18 @@ def flush(hub: Hub) -> list[Effect]:
         ]
 
     return hub.submit(moves, then)
+
+
+def _put_back(
+    hub: Hub, moves: MoveCursors, to_tell: dict[tuple[int, int], set[int]]
+) -> list[Effect]:
+    """It could not be stored: once more a little later, with what has moved since."""
+    hub.moved_accounts = {**moves.received, **hub.moved_accounts}
+    older = {(one.account, one.conversation): one for one in moves.conversations}
+    hub.moved_cursors = older | hub.moved_cursors
+    for key, authors in to_tell.items():
+        hub.to_tell.setdefault(key, set()).update(authors)
+    return hub.retry_soon()
 
 
 def _tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
@@ -284,7 +340,12 @@ def _receipt(hub: Hub, cursor: Cursor) -> Receipt:
 
 
 def receipts_since(hub: Hub, account: Account, moment: int) -> list[Effect]:
-    """What became of somebody's messages while they were away."""
+    """What became of somebody's messages since then, and shortly before.
+
+    What was told to a connection that was dead already has to be told again: it does no harm.
+    """
+    limits = hub.setup.limits
+    moment -= round(1000 * limits.ping * (limits.misses + 2))
     numbers = [account.number, *(room.kept.number for room in hub.groups.of(account.number))]
     moved = [
         cursor

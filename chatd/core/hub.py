@@ -120,12 +120,15 @@ class Hub:
         self.live: dict[int, Session] = {}  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
         self.changing = 0  # changes of groups that the store has not answered
-        self.departed: dict[int, str] = {}  # accounts that may resume before others are told
+        # Accounts that may resume before others are told, with their names, and until when.
+        self.departed: dict[int, tuple[str, float]] = {}
         self.received_by: dict[int, int] = {}  # account to the seq it has confirmed
         self.waiting = dict(kept.waiting)  # account to the number of messages for its return
         self.cursors: dict[int, dict[int, Cursor]] = {}  # by conversation, then by account
         self.moved_accounts: dict[int, int] = {}  # what `flush` has still to store
         self.moved_cursors: dict[tuple[int, int], Cursor] = {}
+        self.retrying = False  # the store has refused something that is tried again
+        self._unkept: set[int] = set()  # accounts that it has refused
         self.to_tell: dict[tuple[int, int], set[int]] = {}  # authors, by reader and conversation
         self.tries = Tries(setup.limits)
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
@@ -254,9 +257,14 @@ class Hub:
         session = self.sessions.get(conn)
         return self.drop(session, "not_reading", "lost") if session else []
 
-    def replace_passwords(self, accounts: Iterable[Account]) -> None:
-        """The password file was read again: these are in it now, and nobody else is."""
+    def replace_passwords(self, accounts: Iterable[Account], now: Now) -> list[Effect]:
+        """The password file was read: these are in it now, and nobody else is.
+
+        Who is new is kept at once: what is said to them waits for the first time they come.
+        """
+        self.now = now
         filed = {account.number: account for account in accounts}
+        new = [account for account in filed.values() if account.number not in self._by_number]
         for known in list(self._by_number.values()):
             if known.filed and known.number not in filed:
                 filed[known.number] = structs.replace(known, password=None, filed=False)
@@ -265,6 +273,7 @@ class Hub:
         for session in self.online.values():
             if session.account:
                 session.account = filed.get(session.account.number, session.account)
+        return [effect for account in new for effect in self.put_account(account)]
 
     # --- what the commands use -----------------------------------------------------------------
 
@@ -293,8 +302,33 @@ class Hub:
         self.know(account)
         if account.assigned:
             return []
-        kept = structs.replace(account, password=None) if account.filed else account
-        return self.submit(PutAccount(kept), then or _no_matter)
+        begins = self.received_by.setdefault(account.number, self.seq)  # the past is not for it
+        password = None if account.filed else account.password
+        kept = structs.replace(account, password=password, received=begins)
+        return self.submit(
+            PutAccount(kept), then or (lambda done: self._kept(account.number, done))
+        )
+
+    def _kept(self, number: int, done: Completion) -> list[Effect]:
+        self._unkept.discard(number)
+        if isinstance(done, Stored):
+            return []
+        self._unkept.add(number)
+        return self.retry_soon()
+
+    def retry_soon(self) -> list[Effect]:
+        """The store has refused state that nobody asked to be kept: it is tried again."""
+        if self.retrying:
+            return []
+        self.retrying = True
+        return [Alarm(self.setup.limits.retry, "retry", 0)]
+
+    def retry(self) -> list[Effect]:
+        """Keep what the store has refused; positions go with the end of this turn."""
+        self.retrying = False
+        accounts = [self._by_number[one] for one in self._unkept if one in self._by_number]
+        self._unkept.clear()
+        return [effect for account in accounts for effect in self.put_account(account)]
 
     def know(self, account: Account) -> None:
         """This is the account of its number from now on, until the next start."""
@@ -418,9 +452,10 @@ class Hub:
             )
         )
         self._close_account(account, effects)
-        if notice == "lost" and session.resumable and self.setup.limits.grace:
-            self.departed[account.number] = account.name
-            return [*effects, Alarm(self.setup.limits.grace, "grace", account.number)]
+        grace = self.setup.limits.grace
+        if notice == "lost" and session.resumable and not session.plain and grace:
+            self.departed[account.number] = (account.name, self.now.monotonic + grace)
+            return [*effects, Alarm(grace, "grace", account.number)]
         if account.assigned:
             self.forget(account.number)
         return effects + self.notify(notice, account.name) if notice else effects
@@ -435,19 +470,20 @@ class Hub:
         """Handle what waits in a session's inbox, as far as nothing holds it back."""
         effects: list[Effect] = []
         while session.inbox and session.blocked is None:
-            if not released and self._must_wait(session.inbox[0]):
+            if self._must_wait(session.inbox[0], released):
                 self.block(session, self._newest_stored)
                 break
             released = False
             effects += self._handle(session, session.inbox.popleft())
         return effects
 
-    def _must_wait(self, item: Item) -> bool:
+    def _must_wait(self, item: Item, released: bool) -> bool:
+        """`released`: what it waited for is answered, but others may have asked since."""
         if self._newest_stored not in self._waiting:
             return False
         if type(item) in commands.APPENDING:
             return bool(self.changing) and type(item) is OutgoingGroup
-        return True
+        return bool(self.changing) or not released
 
     def _resolve(self, ticket: int, answer: object) -> list[Effect]:
         effects = self._waiting.pop(ticket)(answer)
@@ -474,11 +510,6 @@ class Hub:
         if session.garbage < self.setup.limits.garbage:
             return told
         return told + self.end(session, "lost", "error", "This is not the protocol spoken here.")
-
-
-def _no_matter(_: Completion) -> list[Effect]:
-    """For what nobody waits: the store itself says when it cannot write."""
-    return []
 
 
 def hello_is_late(hub: Hub, conn: int) -> list[Effect]:
@@ -521,9 +552,10 @@ def probe_is_over(hub: Hub, conn: int) -> list[Effect]:
 
 def grace_is_over(hub: Hub, number: int) -> list[Effect]:
     """Somebody who could have come back has not: now the others are told."""
-    name = hub.departed.pop(number, None)
-    if name is None:
+    name, until = hub.departed.get(number, ("", 0.0))
+    if not name or hub.now.monotonic < until:  # back, or back and lost once more
         return []
+    del hub.departed[number]
     account = hub.account(number)
     if account and account.assigned:
         hub.forget(number)
@@ -531,14 +563,24 @@ def grace_is_over(hub: Hub, number: int) -> list[Effect]:
 
 
 def nothing_is_read(hub: Hub, conn: int) -> list[Effect]:
-    """The window was full so long ago, and nothing was confirmed since; nothing is lost (502)."""
-    session, limits = hub.sessions.get(conn), hub.setup.limits
-    if session is None or session.live:
+    """It is behind, and has confirmed nothing for too long; nothing is lost to it (502)."""
+    session = hub.sessions.get(conn)
+    if session is None:
         return []
-    if hub.now.monotonic - session.heard < limits.reading:
-        return [Alarm(limits.reading, "reading", conn)]
+    if session.live:
+        session.watched = False
+        return []
+    rest = session.confirmed + hub.setup.limits.reading - hub.now.monotonic
+    if rest > 0:
+        return [Alarm(rest, "reading", conn)]
     told = Send([conn], Error.of(PeerError(ErrorCode.NOT_READING), fatal=True))
     return [told, *hub.drop(session, "not_reading", "lost")]
+
+
+def read_again(hub: Hub, conn: int) -> list[Effect]:
+    """The log could not be read for this session; it may be possible now."""
+    session = hub.sessions.get(conn)
+    return flow.read_on(hub, session) if session else []
 
 
 ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
@@ -547,5 +589,7 @@ ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
     "probe": probe_is_over,
     "grace": grace_is_over,
     "reading": nothing_is_read,
+    "continue": read_again,
+    "retry": lambda hub, _: hub.retry(),
     "purge": lambda hub, _: hub.purge(hub.now),
 }

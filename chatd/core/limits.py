@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True):
     tries_within: float = 60.0
     reading: float = 600.0  # a full window without any confirmation
     grace: float = 30.0  # before others are told that a session which can resume is lost
+    retry: float = 1.0  # between two tries of what the store has refused
     purge: float = 3600.0  # between two looks for what is too old
     queue: int = 10_000  # messages that wait for one absent person
     inbox: int = 8192  # requests that wait for an answer of the store or the pool

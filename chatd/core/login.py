@@ -23,7 +23,7 @@ from chatd.core.effects import (
     Send,
     Verify,
 )
-from chatd.core.flow import begin, receipts_since
+from chatd.core.flow import begin, confirm_earlier, receipts_since
 from chatd.core.session import Gone, Session, State
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import VERSION, Bye, Error, Hello, Limits, Message, Ping, Welcome
@@ -162,7 +162,7 @@ def _start(hub: Hub, session: Session, said: Hello) -> tuple[int, bool]:
     """The number behind which this session goes on, and whether some of that is gone."""
     own = hub.received_by.setdefault(session.number, hub.seq)
     start, gap = own, False
-    if said.after is not None:
+    if said.after is not None and not session.plain:
         session.resumable = True
         good = said.after.epoch == hub.setup.epoch and said.after.seq <= hub.seq
         start, gap = (said.after.seq, False) if good else (own, True)
@@ -171,7 +171,12 @@ def _start(hub: Hub, session: Session, said: Hello) -> tuple[int, bool]:
 
 def _wrong_position(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     """A place that the log never had is an error; another log's is a gap, and no one's fault."""
-    if said.after is None or said.after.epoch != hub.setup.epoch or said.after.seq <= hub.seq:
+    if (
+        session.plain
+        or said.after is None
+        or said.after.epoch != hub.setup.epoch
+        or said.after.seq <= hub.seq
+    ):
         return []
     wrong = PeerError(
         ErrorCode.BAD_FIELD, why=f"after.seq is beyond the log, which ends at {hub.seq}"
@@ -184,15 +189,17 @@ def _announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:
     departed = hub.departed.pop(account.number, None)
     if resumed and departed is not None:
         return []
-    lost = hub.notify("lost", departed) if departed is not None else []
+    lost = hub.notify("lost", departed[0]) if departed is not None else []
     return lost + hub.notify("joined", account.name)
 
 
 def _come_back(hub: Hub, session: Session, account: Account, start: int) -> list[Effect]:
     """What waits for this person, and what became of what they said."""
     hub.waiting.pop(account.number, None)
-    told = [] if session.plain else receipts_since(hub, account, account.last_seen or 0)
-    return begin(hub, session, start) + told
+    if session.plain:
+        return begin(hub, session, start)
+    told = receipts_since(hub, account, account.last_seen or 0)
+    return [*confirm_earlier(hub, session, start), *begin(hub, session, start), *told]
 
 
 def _replace(hub: Hub, holder: Session) -> list[Effect]:

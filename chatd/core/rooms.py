@@ -92,8 +92,12 @@ class Directory:
 
     def find_past(self, name: str, account: int) -> Room:
         """The same for those who once were members: what they saw then they may read again."""
-        room = self.by_key.get(fold(name))
-        return room if room and account in room.past else self.find(name, account)
+        try:
+            return self.find(name, account)
+        except PeerError as wrong:
+            if wrong.code is not ErrorCode.NOT_MEMBER:
+                raise
+            return self.by_key[fold(name)]
 
 
 def apply(directory: Directory, changes: Iterable[Join | Part | PutGroup]) -> None:

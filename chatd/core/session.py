@@ -76,6 +76,8 @@ class Session:
     broadcasts_after: int = 0
     flight: deque[InFlight] = field(default_factory=deque)
     flight_bytes: int = 0
+    confirmed: float = 0.0  # monotonic time of the last sign that it takes what it is sent
+    watched: bool = False  # an alarm looks after that
 
     @property
     def number(self) -> int:
