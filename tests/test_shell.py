@@ -145,6 +145,21 @@ def test_a_flood_of_200_lines_loses_none_and_leaves_the_draft(shells, chatd, ann
     shells.hears(ben, "hello")
 
 
+def test_lines_that_come_and_lines_that_are_typed_lose_nothing_of_each_other(shells, chatd, ann):
+    ben = shells.peer(chatd, "ben")
+    for number in range(200):
+        ben.send(OutgoingBroadcast(f"line {number}"))
+        if number % 5 == 0:
+            ann.enter(f"typed {number}")
+            shells.pump(0)
+    shells.sees(ann, "ben: line 199")
+    shells.hears(ben, "typed 195")
+    shells.sees(ann, "ann: typed 195")
+    assert ben.heard == [f"typed {number}" for number in range(0, 200, 5)]
+    for who, numbers in (("ben: line", range(200)), ("ann: typed", range(0, 200, 5))):
+        assert [row for row in ann.rows if row.startswith(who)] == [f"{who} {n}" for n in numbers]
+
+
 SENT_AS_THEY_ARE = [
     'rm -rf x; echo "y',
     "!ls",
