@@ -71,6 +71,7 @@ class Actor:
         self.draft = ""
         self.events: list[Event] = []
         self.watch: Callable[[Event], None] | None = None  # for a person who looks on
+        self.reflex: Callable[[Item], bool] | None = None  # answers what every client answers
         self._reactor, self._heard = reactor, heard
 
     @property
@@ -92,6 +93,8 @@ class Actor:
 
     def _is_ours(self, item: Item) -> bool:
         """Whether the harness itself has asked for it."""
+        if self.reflex and self.reflex(item):
+            return True
         counted = self.counted
         if counted and counted.asked and counted.pattern.match(item) is not None:
             asked = counted.asked.popleft()

@@ -18,7 +18,7 @@ from harness.yaml_nodes import Value, read
 KEYS = ("profile", "server", "roles", "can", "delivery", "fence", "acts", "phrases", "patience")
 SERVER_KEYS = ("run", "ready", "args", "env", "console", "exclusive", "host", "prompt")
 ROLE_KEYS = ("like", "pty", "pipe", "tcp", "args", "env", "size", "prompt", "view", "echo",
-             "login", "called", "frames", "stdin")  # fmt: skip
+             "login", "called", "frames", "stdin", "answers")  # fmt: skip
 DELIVERIES = ("acknowledged", "inline")
 KIND_OF = {"pty": "shell", "tcp": "wire", "pipe": "pipe"}
 
@@ -39,6 +39,7 @@ class Role(Struct):
     called: str = ""
     frames: str = "json-lines"
     stdin: list[Any] | None = None
+    answers: list[tuple[Any, Any]] = field(default_factory=list)  # what is seen, what is sent
     like: tuple[str, ...] = ()  # roles whose acts, phrases and fences it shares
 
 
@@ -261,13 +262,27 @@ def _prompt(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
     return "prompt", value.plain()
 
 
+def _answers(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
+    pairs = []
+    for row in check.listing(value, "answers"):
+        for key, _ in check.mapping(row, "an answer"):
+            check.known(key, ("sees", "sends"), "key of an answer")
+        sees, sends = row.get("sees"), row.get("sends")
+        if sees is None or sends is None:
+            check.wrong(row.place, "an answer needs sees and sends")
+            continue
+        check.captures(sees)
+        pairs.append((sees.plain(), sends.plain()))
+    return "answers", pairs
+
+
 def _like(value: Value, _check: Checker, _names: Names) -> tuple[str, Any]:
     return "like", (str(value.data),)
 
 
 ROLE_READERS: dict[str, Any] = {
     "login": _login, "size": _size, "frames": _frames, "view": _view, "echo": _echo,
-    "prompt": _prompt, "like": _like,
+    "prompt": _prompt, "like": _like, "answers": _answers,
     **{word: (lambda value, _check, _names, word=word: (word, value.plain()))
        for word in ("args", "env", "called", "stdin")},
 }  # fmt: skip

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,20 @@ class Run:
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
         self.scope.captured.setdefault(actor.name, {})["name"] = name
+        if role.answers and isinstance(actor, Wire):
+            actor.reflex = partial(self._answer, actor, role.answers)
         actor.start(startup.actor_launch(self, member, role))
         actor.note("does", "starts" if role.kind != "wire" else "connects")
+
+    def _answer(self, actor: Wire, answers: list[tuple[Any, Any]], item: Item) -> bool:
+        """Answer what every client of this role answers by itself; whether it was such a thing."""
+        for sees, sends in answers:
+            found = self.pattern(sees, actor).match(item)
+            if found is not None:
+                if actor.alive:
+                    actor.send(self.scope.fill(sends, actor.name, found))
+                return True
+        return False
 
     def join(self, actor: Actor) -> None:
         """Start an actor and log in."""

@@ -314,6 +314,7 @@ def test_who_may_not_join_is_told_why(tmp_path):
         steps:
           - twin cannot join: {code: error, error: 103}
             ana sees nothing:
+            server prints: 'ana is alive: 3'
     """
     assert run(tmp_path, text).returncode == 0
     done = run(tmp_path, text.replace("name: ana", "name: eva"))

@@ -122,7 +122,8 @@ class Daemon:
         if not name:
             self.given += 1
             name = f"client{self.given}"
-        if any(p.name == name for p in self.peers):
+        if holder := next((p for p in self.peers if p.name == name), None):
+            holder.send(code="ping", n=len(name))  # is it still there?
             return peer.send(code="error", error=103)
         peer.send(code="welcome", name=name)
         for other in self.named():
@@ -135,6 +136,9 @@ class Daemon:
 
     def on_who(self, peer, frame):
         peer.send(code="users", users=[p.name for p in self.named()])
+
+    def on_pong(self, peer, frame):
+        self.say(f"{peer.name} is alive: {frame['n']}")
 
     def on_ping(self, peer, frame):
         if self.fault != "no-pong":
