@@ -79,6 +79,8 @@ def connect(address: Address, timeout: float) -> socket.socket:
     """A connected socket; raises `LinkError` with what the system's error means here."""
     try:
         sock = socket.create_connection((address.host or "localhost", address.port), timeout)
+    except OverflowError as error:
+        raise LinkError(f"cannot connect to {address}: a port is at most 65535") from error
     except (socket.gaierror, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
         why = f"that host name cannot be resolved ({reason})"

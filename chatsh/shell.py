@@ -231,7 +231,7 @@ class Shell(Cmd):
                 line = self._read_line()
             except KeyboardInterrupt:
                 continue
-            except EOFError:
+            except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
                 self._conversation.quit()
             else:
                 self.onecmd_plus_hooks(line)

@@ -5,6 +5,7 @@ It needs no terminal and no thread: a `Link` gives the events, one after the oth
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from chatd.wire.messages import SERVER, Bye, Incoming, Outgoing
@@ -22,18 +23,28 @@ def echo(link: Link) -> str:
     return "The connection was lost."
 
 
-def main(host: str, port: str, name: str = "echo") -> str:
+def run(host: str, port: int, name: str) -> str:
     """Log in and echo; what to say at the end."""
     try:
-        with Link(Address(host, int(port)), Client(name, program="echo_bot")) as link:
+        with Link(Address(host, port), Client(name, program="echo_bot")) as link:
             link.open()
             print(f"{link.client.name} is listening", flush=True)
             return echo(link)
     except (LinkError, LoginRefusedError) as error:
         return str(error)
+    except KeyboardInterrupt:
+        return "Stopped."
+
+
+def main() -> str:
+    """Run the bot with the arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Says every direct message back to its sender.")
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("name", nargs="?", default="echo")
+    given = parser.parse_args()
+    return run(given.host, given.port, given.name)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
-        sys.exit("usage: echo_bot.py HOST PORT [NAME]")
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

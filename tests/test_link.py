@@ -95,6 +95,12 @@ def test_a_host_that_cannot_be_resolved(host):
     assert ", port 8000: that host name cannot be resolved (" in said
 
 
+def test_a_port_that_is_none():
+    assert complaint(Address("localhost", 70_000)) == (
+        "cannot connect to localhost, port 70000: a port is at most 65535"
+    )
+
+
 def test_a_server_that_accepts_no_more():
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
