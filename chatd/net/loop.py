@@ -303,9 +303,9 @@ class Loop:
         except OSError:
             self._broken(connection, "reset")
             return
-        if connection.pace:
+        if connection.pace and done:
             connection.next_write = self.clock() + connection.pace
-            if connection.outbox and done:
+            if connection.outbox:
                 self._write_later(connection)
         self._want(connection, writing=not done)
         if connection.drained and not connection.outbox:
