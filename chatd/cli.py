@@ -20,6 +20,7 @@ from chatd.store.transfer import backup, export, import_
 from chatd.wire.errors import ChatError, ConfigError, StoreError
 
 REFUSED = 2  # the exit code for whatever keeps the daemon from starting
+INTERRUPTED = 130  # ... for Ctrl-C where there is nothing to finish, as shells give it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ChatError as error:
         say_error(error)
         return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def serve(config: Config) -> int:
@@ -90,14 +93,21 @@ def passwd(words: Sequence[str]) -> int:
 
 def _ask_password() -> str:
     """Twice without echo from a terminal, else the first line of the input."""
-    if not os.isatty(sys.stdin.fileno()):
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = getpass.getpass("password: ")
-        if password != getpass.getpass("once more: "):
-            raise ConfigError("the two passwords differ; nothing was changed")
+    try:
+        password = _read_password()
+    except (EOFError, UnicodeDecodeError):
+        password = ""
     if not password:
         raise ConfigError("an empty password is none; nothing was changed")
+    return password
+
+
+def _read_password() -> str:
+    if sys.stdin is None or not os.isatty(sys.stdin.fileno()):
+        return sys.stdin.readline().rstrip("\n") if sys.stdin else ""
+    password = getpass.getpass("password: ")
+    if password != getpass.getpass("once more: "):
+        raise ConfigError("the two passwords differ; nothing was changed")
     return password
 
 

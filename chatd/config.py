@@ -160,5 +160,6 @@ def _guest_name(pattern: str) -> str:
         different = False
     if not different:
         raise ConfigError(f'--guest-name "{pattern}" needs {{n}} for the number, as in client{{n}}')
-    _name(pattern.format(n=99_999), "--guest-name")
+    for number in (1, 99_999):
+        _name(pattern.format(n=number), "--guest-name")
     return pattern

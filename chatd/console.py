@@ -73,8 +73,18 @@ class Printer:
 
     def _print(self) -> None:
         while (line := self._lines.get()) is not None:
-            with contextlib.suppress(OSError, ValueError):
+            try:
                 print(line, flush=True)
+            except OSError:
+                _print_nowhere()
+
+
+def _print_nowhere() -> None:
+    """Nobody reads what we print any more: what is left of it would spoil the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class ConsoleCommand(Struct, frozen=True):
@@ -182,6 +192,8 @@ def _unknown(word: str) -> str:
 
 def terminal() -> int | None:
     """The descriptor to read commands from: only a terminal whose foreground we are."""
+    if sys.stdin is None:
+        return None  # closed by whoever started us
     with contextlib.suppress(OSError, ValueError):
         fd = sys.stdin.fileno()
         if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():

@@ -46,7 +46,8 @@ from chatd.wire.errors import ConfigError, ErrorCode, PeerError
 from chatd.wire.messages import Bye, Error
 
 MS_PER_DAY = 24 * 3600 * 1000
-FAREWELL = 2.0  # seconds for the last words of a shutdown
+FAREWELL = 1.5  # seconds for the last words of a shutdown
+PRINTING = 0.3  # seconds for the last lines of the terminal
 MOTD = "Messages on this server are written to its log."
 
 
@@ -105,7 +106,7 @@ class Daemon:
         finally:
             self.loop.close()
             self._pool.close()
-            self._printer.close(FAREWELL)
+            self._printer.close(PRINTING)
 
     def _serve(self) -> int:
         try:
@@ -133,7 +134,8 @@ class Daemon:
         signal.set_wakeup_fd(self.loop.wake_fd, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._signalled)
-        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        for number in (signal.SIGTTIN, signal.SIGTTOU):  # in the background of a terminal
+            signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         if self._stopping and number != signal.SIGHUP:
