@@ -83,7 +83,7 @@ def _listens(run: Run) -> bool:
 
 
 def _launch(run: Run, command: str, args: list[Any], extra: Mapping[str, Any], name: str) -> Launch:
-    env = environment(run.home, run.mark, run.scope.fill(_texts(extra), name))
+    env = environment(run.home, run.mark, _texts(run.scope.fill(extra, name)))
     words = [str(run.scope.fill(word, name)) for word in shlex.split(command)]
     words += [str(run.scope.fill(arg, name)) for arg in args]
     return Launch(command=tuple(command_line(words, env)), env=env, cwd=run.home)
