@@ -197,7 +197,7 @@ def is_restarted(run: Run, actor: Actor, value: Any) -> None:
 
 
 def _signal(_run: Run, actor: Actor, name: str) -> None:
-    cast("Shell | Pipe | Server", actor).signal(name)
+    cast("Shell | Pipe | Server", actor).send_signal(name)
 
 
 DOES = {"types": types, "drafts": drafts, "presses": presses, "sends": sends,

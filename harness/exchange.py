@@ -275,6 +275,8 @@ class Turn:
     def _finish(self) -> None:
         exchange, run = self._exchange, self._run
         for expectation in self._expectations:
+            if expectation.grade:
+                run.grades[expectation.grade] += 1
             self._was_in_time(expectation)
             if isinstance(expectation, Never):
                 continue

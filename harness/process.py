@@ -57,7 +57,7 @@ class PtyProcess:
                 dimensions=(lines, columns), preexec_fn=die_with_parent(), timeout=None,
             )  # fmt: skip
         except OSError as error:
-            raise SetupError(f"no pseudo-terminal for {command[0]}: {error}") from error
+            raise SetupError(f"cannot start {command[0]} in a terminal: {error}") from error
         self._child.delaybeforesend = None
         inner: Any = self._child.ptyproc  # type: ignore[attr-defined]
         inner.delayafterclose = inner.delayafterterminate = 0

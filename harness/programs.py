@@ -64,11 +64,13 @@ class Program(Actor):
         self.exit_code = code
         self.end(said_exit(code))
 
-    def signal(self, name: str) -> None:
+    def send_signal(self, name: str) -> None:
         """Send a signal to the program."""
-        number = signal.Signals[f"SIG{name}"]
         self.note("does", f"is sent SIG{name}")
-        with contextlib.suppress(ProcessLookupError):
+        self._send(signal.Signals[f"SIG{name}"])
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.running:  # once it was waited for, its number may belong to somebody else
             os.kill(self.process.pid, number)
 
     def close(self) -> None:
@@ -77,7 +79,8 @@ class Program(Actor):
             return
         if self._output:
             self._output.close()
-        signal_group(self.process.pid, signal.SIGKILL)
+        if self.running:
+            signal_group(self.process.pid, signal.SIGKILL)
         self.process.close()
 
 
@@ -203,10 +206,8 @@ class Server(Program):
     def stop(self) -> None:
         """Ask it to end, as its operator would."""
         self.dismissed = True
-        if self.running:
-            for number in (signal.SIGCONT, signal.SIGTERM):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.process.pid, number)
+        self._send(signal.SIGCONT)
+        self._send(signal.SIGTERM)
 
 
 def said_exit(code: int) -> str:

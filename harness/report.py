@@ -33,7 +33,9 @@ def closing_line(outcomes: Iterable[Outcome]) -> str:
 def one_line(outcome: Outcome) -> str:
     """How a run went, in one line."""
     tail = f" — {clean(outcome.what.splitlines()[0])}" if outcome.what else ""
-    return f"{outcome.status:8} {clean(outcome.name)} ({outcome.seconds:.2f} s){tail}"
+    proofs = ", ".join(f"{count} {grade}" for grade, count in sorted(outcome.grades.items()))
+    took = f"{outcome.seconds:.2f} s; {proofs}" if proofs else f"{outcome.seconds:.2f} s"
+    return f"{outcome.status:8} {clean(outcome.name)} ({took}){tail}"
 
 
 def report(outcome: Outcome) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,7 @@ class Run:
         self.watches: list[Expectation] = []
         self.tolerances: dict[str, list[Pattern]] = {}
         self.obstacles: set[str] = set()  # who could not be fenced, for the report
+        self.grades: Counter[str] = Counter()  # what the verdicts rest on
         self.server_may_end = False
         self.over = False  # what comes now belongs to nobody's promise
         self.patience = self.seconds(scenario.patience or self.profile.patience)

@@ -47,7 +47,7 @@ def _take_turn(run: Run, exclusive: bool) -> None:
     """A server with a fixed port is used by one run at a time, on the whole machine."""
     if exclusive and run.turn is None:
         path = Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-{run.profile.name}.lock"
-        run.turn = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        run.turn = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         fcntl.flock(run.turn, fcntl.LOCK_EX)
 
 
