@@ -1,0 +1,325 @@
+"""What a peer that knows only S3 and ends its objects with nothing gets to see (rule 3).
+
+The daemon's own loop, hub, dialect and store, with a clock that is a number; the sockets are
+SEQPACKET pairs, which keep one send apart from the next as a network cannot be made to.
+"""
+
+import json
+import socket
+from itertools import pairwise
+
+import pytest
+
+from chatd.config import Config
+from chatd.daemon import Daemon
+from chatd.log import ServerLog
+from chatd.net.loop import Loop
+from chatd.peers import HOLD, OUTBOX, PACE, UNFINISHED
+from chatd.store.memory import MemoryStore
+
+
+class Clock:
+    """Stands still, but for what it is moved."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class House:
+    """A daemon in this process, turned by hand."""
+
+    def __init__(self, path):
+        self.clock = Clock()
+        self.log = ServerLog(path / "server.log")
+        self.daemon = Daemon(Config(), MemoryStore(), self.log)
+        self.loop: Loop = self.daemon.loop
+        self.loop.clock = self.clock
+        self.peers: list[Bare] = []
+
+    def connect(self, kind=socket.SOCK_SEQPACKET) -> "Bare":
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        theirs.setblocking(False)
+        self.loop._admit(ours, ("127.0.0.1", 4000 + len(self.peers)))
+        peer = Bare(self, theirs)
+        self.peers.append(peer)
+        return peer
+
+    def turn(self):
+        """What is there now, without waiting."""
+        self.loop.wake()
+        self.loop.turn()
+
+    def wait(self, seconds: float):
+        """Time passes in steps of a millisecond."""
+        for _ in range(round(seconds * 1000)):
+            self.clock.now += 0.001
+            self.turn()
+            for peer in self.peers:
+                peer.look()
+
+    def close(self):
+        for peer in self.peers:
+            peer.sock.close()
+        self.loop.close()
+        self.daemon._pool.close()
+        self.daemon._printer.close(10)
+        self.log.close()
+
+
+class Bare:
+    """Sends `json.dumps` as it is; one `recv` is one object, or it breaks."""
+
+    def __init__(self, house: House, sock: socket.socket):
+        self.house, self.sock = house, sock
+        self.got: list[tuple[float, dict]] = []
+
+    def send(self, code: str, **fields):
+        self.sock.send(json.dumps({"code": code, **fields}).encode())
+        self.house.turn()
+        self.look()
+
+    def raw(self, data: bytes):
+        self.sock.send(data)
+        self.house.turn()
+        self.look()
+
+    def look(self):
+        while True:
+            try:
+                data = self.sock.recv(65_536)
+            except BlockingIOError:
+                return
+            if not data:
+                self.got.append((self.house.clock.now, {}))
+                return
+            self.got.append((self.house.clock.now, json.loads(data)))
+
+    def frames(self) -> list[dict]:
+        taken, self.got = [frame for _, frame in self.got], []
+        return taken
+
+    def moments(self) -> list[float]:
+        return [moment for moment, _ in self.got]
+
+
+@pytest.fixture
+def house(tmp_path):
+    one = House(tmp_path)
+    yield one
+    one.close()
+
+
+def join(house: House, *names: str) -> list[Bare]:
+    """They are in, and have asked once who is there."""
+    peers = []
+    for name in names:
+        peer = house.connect()
+        peer.send("hello", name=name)
+        house.wait(PACE)
+        peer.send("who")
+        house.wait(PACE)
+        assert [frame["code"] for frame in peer.frames()] == ["welcome", "users"]
+        peers.append(peer)
+    return peers
+
+
+def test_welcome_comes_alone_and_at_once(house):
+    bob = house.connect()
+    bob.send("hello", name="bob")
+    assert bob.frames() == [{"code": "welcome"}]
+
+
+def test_nothing_comes_before_hello_is_answered(house):
+    (ann,) = join(house, "ann")
+    bob = house.connect()
+    ann.send("outgoing_broadcast", content="hi")
+    house.wait(2)
+    assert bob.frames() == []
+
+
+def test_nothing_unasked_comes_between_welcome_and_the_first_users(house):
+    (ann,) = join(house, "ann")
+    bob = house.connect()
+    bob.send("hello", name="bob")
+    for n in range(3):
+        ann.send("outgoing", to="bob", content=str(n))
+    house.wait(0.5)
+    assert bob.frames() == [{"code": "welcome"}]
+    bob.send("who")
+    house.wait(0.5)
+    users, *rest = bob.frames()
+    assert users == {"code": "users", "users": ["ann", "bob"]}
+    assert rest == [{"code": "incoming", "from": "ann", "content": str(n)} for n in range(3)]
+
+
+def test_who_in_the_segment_of_hello_is_answered_in_a_send_of_its_own(house):
+    bob = house.connect()
+    bob.raw(b'{"code": "hello", "name": "bob"}{"code": "who"}')
+    house.wait(2 * PACE)
+    assert bob.frames() == [{"code": "welcome"}, {"code": "users", "users": ["bob"]}]
+
+
+def test_a_peer_that_never_asks_is_left_alone_for_a_moment_only(house):
+    (ann,) = join(house, "ann")
+    bob = house.connect()
+    bob.send("hello", name="bob")
+    ann.send("outgoing", to="bob", content="hi")
+    house.wait(HOLD - 0.1)
+    assert bob.frames() == [{"code": "welcome"}]
+    house.wait(0.2)
+    assert [frame["content"] for frame in bob.frames()] == ["hi"]
+
+
+def test_objects_come_one_per_send_and_twenty_milliseconds_apart(house):
+    ann, bob = join(house, "ann", "bob")
+    for n in range(20):
+        ann.send("outgoing", to="bob", content=str(n))
+    house.wait(1)
+    moments = bob.moments()
+    assert len(moments) == 20
+    gaps = [b - a for a, b in pairwise(moments)]
+    assert min(gaps) >= PACE - 1e-6
+    assert [frame["content"] for frame in bob.frames()] == [str(n) for n in range(20)]
+
+
+def test_answers_keep_their_distance_from_what_comes_unasked(house):
+    ann, bob = join(house, "ann", "bob")
+    ann.send("outgoing", to="bob", content="hi")
+    bob.send("who")
+    bob.send("outgoing", to="zoe", content="x")
+    house.wait(1)
+    moments = bob.moments()
+    assert min(b - a for a, b in pairwise(moments)) >= PACE - 1e-6
+    assert [frame["code"] for frame in bob.frames()] == ["incoming", "users", "incoming"]
+
+
+def test_three_of_them_chatting_at_once_survive_two_hundred_messages(house):
+    trio = join(house, "ann", "bob", "eve")
+    for n in range(200):
+        trio[n % 3].send("outgoing_broadcast", content=str(n))
+        if n % 3 == 0:
+            trio[1].send("outgoing", to="ann", content=f"to ann {n}")
+    house.wait(10)
+    heard = [[frame["content"] for frame in peer.frames()] for peer in trio]
+    for number, contents in enumerate(heard):
+        broadcasts = [int(c) for c in contents if not c.startswith("to ann")]
+        assert broadcasts == [n for n in range(200) if n % 3 != number]
+    assert sum(c.startswith("to ann") for c in heard[0]) == 67
+
+
+def test_the_last_word_of_a_shutdown_comes_in_a_send_of_its_own(house):
+    ann, bob = join(house, "ann", "bob")
+    ann.send("outgoing", to="bob", content="hi")
+    house.daemon._signals.append(15)
+    house.wait(0.2)
+    incoming, last, end = bob.frames()[:3]
+    assert incoming["content"] == "hi"
+    assert last == {
+        "code": "incoming",
+        "from": "server",
+        "content": "The server is shutting down; you have been logged off.",
+    }
+    assert end == {}
+
+
+def test_quit_closes_at_once(house):
+    (ann,) = join(house, "ann")
+    ann.send("quit")
+    house.turn()
+    ann.look()
+    assert ann.frames()[:1] == [{}]
+
+
+def test_an_error_before_welcome_is_an_error_and_afterwards_the_server_says_it(house):
+    ann = house.connect()
+    ann.send("who")
+    (error,) = ann.frames()
+    assert (error["code"], error["error"]) == ("error", 111)
+    house.wait(1)
+    (bob,) = join(house, "bob")
+    bob.send("outgoing", to="zoe", content="x")
+    house.wait(0.1)
+    text = 'User "zoe" is not connected to the server.'
+    assert bob.frames() == [{"code": "incoming", "from": "server", "content": text}]
+
+
+def test_a_peer_with_line_ends_gets_everything_as_fast_as_it_goes(house):
+    (ann,) = join(house, "ann")
+    bob = house.connect()
+    bob.raw(b'{"code":"hello","name":"bob"}\n')
+    assert bob.frames() == [{"code": "welcome"}]
+    ann.send("outgoing", to="bob", content="hi")
+    house.turn()
+    bob.look()
+    assert [frame["content"] for frame in bob.frames()] == ["hi"]
+
+
+# --- time and bounds ------------------------------------------------------------------------------
+
+
+def later(house: House, seconds: float, step=0.5):
+    for _ in range(round(seconds / step)):
+        house.clock.now += step
+        house.turn()
+        for peer in house.peers:
+            peer.look()
+
+
+def test_half_an_object_is_waited_for_and_then_given_up(house):
+    (ann,) = join(house, "ann")
+    ann.raw(b'{"code": "outgo')
+    later(house, UNFINISHED - 1)
+    assert ann.frames() == []
+    later(house, 3)
+    (told,) = ann.frames()
+    assert told["from"] == "server"
+    assert "never finished" in told["content"]
+    ann.send("who")
+    later(house, 1)
+    assert [frame["code"] for frame in ann.frames()] == ["users"]
+
+
+def test_one_byte_a_second_is_slow_but_heard(house):
+    ann, bob = join(house, "ann", "bob")
+    for byte in b'{"code": "outgoing", "to": "bob", "content": "slow and steady"}':
+        ann.raw(bytes([byte]))
+        later(house, 1)
+    assert [frame["content"] for frame in bob.frames()] == ["slow and steady"]
+    assert ann.frames() == []
+
+
+def test_a_hello_of_one_byte_a_second_is_heard_too(house):
+    ann = house.connect()
+    for byte in b'{"code": "hello", "name": "somebody with a slow line"}':
+        ann.raw(bytes([byte]))
+        later(house, 1)
+    assert ann.frames() == [{"code": "welcome"}]
+
+
+def test_one_that_says_nothing_at_all_is_told_so_and_closed(house):
+    mute = house.connect()
+    later(house, 29)
+    assert mute.frames() == []
+    later(house, 2)
+    error, *_ = mute.frames()
+    assert error["error"] == 112
+    assert len(house.loop.connections) <= 1
+
+
+def test_a_frozen_peer_costs_bounded_memory_and_nobody_elses_time(house):
+    ann, eve = join(house, "ann", "eve")
+    frozen = house.connect(socket.SOCK_STREAM)
+    frozen.look = lambda: None
+    frozen.raw(b'{"code":"hello","name":"ben"}\n{"code":"who"}\n')
+    connection = max(house.loop.connections.values(), key=lambda one: one.id)
+    text = "x" * 16_000
+    for n in range(100):
+        ann.send("outgoing", to="ben", content=f"{n} {text}")
+        ann.send("outgoing", to="eve", content=str(n))
+        assert connection.queued <= OUTBOX
+        later(house, 0.5)
+    assert connection.queued < 100 * 16_000
+    assert [frame["content"] for frame in eve.frames()] == [str(n) for n in range(100)]
