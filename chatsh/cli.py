@@ -23,10 +23,9 @@ from chatsh import render
 from chatsh.batch import Batch, Lines
 from chatsh.client import Client, Opened
 from chatsh.conversation import ExitCode
-from chatsh.link import TIMEOUT, Address, Link, LinkError, LoginRefusedError
+from chatsh.link import MAX_PORT, TIMEOUT, Address, Link, LinkError, LoginRefusedError
 
 DEFAULT_PORT = 8000
-MAX_PORT = 65_535
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 FORMS = """\
 chatsh [options] [HOST] [PORT] [NAME]

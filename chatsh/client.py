@@ -37,22 +37,32 @@ from chatd.wire.messages import (
     Bye,
     Error,
     FromServer,
+    Group,
+    GroupEvent,
+    GroupInfo,
     Hello,
+    History,
     Incoming,
     IncomingBroadcast,
+    IncomingGroup,
+    Items,
     Message,
     Newname,
     Notice,
     Ok,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Pong,
     Position,
     Quit,
+    Read,
+    Receipt,
     Received,
     Register,
     Seen,
+    Set,
     Stats,
     Users,
     Welcome,
@@ -62,8 +72,22 @@ from chatd.wire.messages import (
 
 MAX_FRAME = 16 * 1024 * 1024  # bytes of one object from a server: the names of 100,000 people
 
-Request = Who | Outgoing | OutgoingBroadcast | AskSeen | Newname | Register | Admin | Ping
-Reply = Users | Ack | Seen | Ok | Stats | Pong | Error
+Request = (
+    Who
+    | Outgoing
+    | OutgoingBroadcast
+    | OutgoingGroup
+    | AskSeen
+    | Newname
+    | Register
+    | Set
+    | Group
+    | History
+    | Admin
+    | Ping
+)
+Reply = Users | Ack | Seen | Ok | GroupInfo | Items | Stats | Pong | Error
+Said = Incoming | IncomingBroadcast | IncomingGroup
 
 _decode = msgspec.json.Decoder(FromServer).decode
 
@@ -94,7 +118,7 @@ class Answered(NamedTuple):
     reply: Reply | None
 
 
-Event = Opened | Refused | Strange | Answered | Incoming | IncomingBroadcast | Notice | Error | Bye
+Event = Opened | Refused | Strange | Answered | Said | GroupEvent | Receipt | Notice | Error | Bye
 
 # What a server of S3 can be asked, and how; its list of users serves as the round trip.
 _PLAIN: dict[type[Message], Callable[[Any], Message]] = {
@@ -107,12 +131,17 @@ _REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
     Who: (Users,),
     Outgoing: (Ack,),
     OutgoingBroadcast: (Ack,),
+    OutgoingGroup: (Ack,),
     AskSeen: (Seen,),
     Newname: (Ok,),
     Register: (Ok,),
+    Set: (Ok,),
+    Group: (GroupInfo,),
+    History: (Items,),
     Admin: (Ok, Stats),
     Ping: (Pong,),
 }
+_MY_GROUPS = "groups"  # the id of our own question which groups there are
 _NOT_IN_S3 = "This server does not know how to do that."
 
 
@@ -141,6 +170,7 @@ class Client:
         self.opened = False  # between welcome and the end of the session
         self.extended = False
         self.users: tuple[str, ...] = ()  # who is here, as far as the server told
+        self.groups: tuple[str, ...] = ()  # which groups we are in
         self._account = name
         self._notices = notices
         self._program = program
@@ -187,6 +217,11 @@ class Client:
     def probe(self) -> None:
         """Make the server say something, if it is still there."""
         self._write(Ping() if self.extended else Who())
+
+    def read(self, upto: int, *, peer: str | None = None, group: str | None = None) -> None:
+        """Tell that somebody has looked at a conversation, up to this number."""
+        if self.opened and self.extended:
+            self._write(Read(upto, peer, group))
 
     def quit(self) -> None:
         """Say that this is a leaving, not a loss; the server closes."""
@@ -236,7 +271,19 @@ class Client:
             if seq <= self._seq:
                 return
             self._seq = seq
+        if isinstance(message, GroupEvent):
+            self._group_changed(message)
         self._events.append(message)  # type: ignore[arg-type]
+
+    def _group_changed(self, event: GroupEvent) -> None:
+        gone = event.kind == "deleted" or (event.kind == "removed" and self.name in event.names)
+        others = tuple(group for group in self.groups if group != event.group)
+        if gone:
+            self.groups = others
+        elif event.kind == "renamed" and event.to is not None:
+            self.groups = (*others, event.to)
+        else:
+            self.groups = (*others, event.group)
 
     def _garbage(self) -> None:
         if not self.opened:
@@ -294,6 +341,8 @@ class Client:
         if welcome.epoch is not None and welcome.epoch != self._epoch:
             self._epoch, self._seq, self._confirmed = welcome.epoch, 0, 0
         self._events.append(Opened(self.name, self.extended, welcome.motd))
+        if self.extended:
+            self._write(Group("list", id=_MY_GROUPS))
         for key, request in list(self._unanswered.items()):
             self._transmit(key, request)
 
@@ -315,7 +364,17 @@ class Client:
                 self._answer(key, users if isinstance(request, Who) else Pong(request.n))
                 return
 
-    def _replied(self, reply: Ack | Ok | Seen | Stats) -> None:
+    def _grouped(self, info: GroupInfo) -> None:
+        request = self._unanswered.get(info.re or "")
+        named = tuple(row.group for row in info.groups)
+        if info.re == _MY_GROUPS:
+            self.groups = named
+        elif isinstance(request, Group):
+            old = {request.group} if request.op in ("rename", "leave", "delete") else set()
+            self.groups = (*(one for one in self.groups if one not in {*named, *old}), *named)
+        self._replied(info)
+
+    def _replied(self, reply: GroupInfo | Items | Ack | Ok | Seen | Stats) -> None:
         if reply.re is not None:
             self._answer(reply.re, reply)
 
@@ -350,6 +409,8 @@ class Client:
         Ok: _replied,
         Seen: _replied,
         Stats: _replied,
+        Items: _replied,
+        GroupInfo: _grouped,
         Ping: _pinged,
         Pong: _ponged,
         Notice: _noticed,

@@ -7,6 +7,9 @@
     who ? exit bye ...   the bare words
     text                 in general mode a message to everyone
 
+People and groups share one name space: `team|text` goes to a group that one is in. While group mode
+asks its questions, a line without a slash is the answer.
+
 What is sent is sent byte for byte: no rule here trims, collapses or unquotes the text of a chat
 line. Only commands take quotes off, and only where one pair of them holds the whole text.
 """
@@ -21,12 +24,17 @@ from typing import NamedTuple
 
 from chatd.wire.errors import PeerError
 from chatd.wire.messages import (
+    MAX_PAGE,
     AskSeen,
+    Group,
+    History,
     Newname,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Quit,
+    Set,
     Who,
 )
 from chatd.wire.names import EXIT_WORDS, MAX_NAME, fold, is_name
@@ -37,6 +45,10 @@ class Mode(Enum):
 
     GENERAL = ""
     DIRECT = "[direct] "
+    GROUP = "[group] "
+    GROUP_NEW = "[group: make a new one? y/n] "
+    GROUP_NAME = "[group: its name] "
+    GROUP_MEMBERS = "[group: its members, NAME~NAME~...] "
 
 
 class Situation(NamedTuple):
@@ -44,12 +56,26 @@ class Situation(NamedTuple):
 
     mode: Mode = Mode.GENERAL
     names: Iterable[str] = ()  # the known ones: only they may hold spaces without quotes
+    groups: Iterable[str] = ()  # those one is in
+    wanted: str = ""  # the name of the group that is being made
 
 
 class Switch(NamedTuple):
     """Go to a mode."""
 
     mode: Mode
+
+
+class Begin(NamedTuple):
+    """A group of this name is to be made; its members are asked for next."""
+
+    group: str
+
+
+class Status(NamedTuple):
+    """Tell what became of one's own messages, to one person or group or to all."""
+
+    name: str = ""
 
 
 class Protect(NamedTuple):
@@ -72,11 +98,17 @@ Action = (
     Who
     | Outgoing
     | OutgoingBroadcast
+    | OutgoingGroup
     | AskSeen
     | Newname
+    | Set
+    | Group
+    | History
     | Ping
     | Quit
     | Switch
+    | Begin
+    | Status
     | Protect
     | Help
     | Complaint
@@ -101,6 +133,7 @@ class Command(NamedTuple):
 
 SEPARATORS = re.compile(r"[|~]")
 EVERYONE = "*"
+DEFAULT_PAGE = 20  # messages of a history
 _FARTHEST = 2 * MAX_NAME  # characters in which a name ends, blanks too many included
 _QUOTED_TEXT = re.compile(r'"((?:[^"]|(?<=\\)")*)(?<!\\)"', re.DOTALL)
 _QUOTED_WORD = re.compile(r"""(["'])(.+?)\1(?=\s|$)""")
@@ -110,6 +143,9 @@ _WORD_ENDS = re.compile(r"(?=\s)|$")
 def parse(line: str, situation: Situation) -> Action | None:
     """What a line asks for; None for a blank one. Total: every line means something."""
     body = line.strip()
+    answer = ANSWERS.get(situation.mode)
+    if answer and not body.startswith("/"):
+        return answer(body, situation)
     if not body:
         return None
     if body.startswith("//"):
@@ -118,7 +154,7 @@ def parse(line: str, situation: Situation) -> Action | None:
         return _command(body, situation)
     if body in _BARE_WORDS:
         return _BARE_WORDS[body]
-    return _addressed(line) or _chat(line, situation)
+    return _addressed(line, situation) or _chat(line, situation)
 
 
 def _command(body: str, situation: Situation) -> Action:
@@ -137,20 +173,59 @@ def unknown(word: str) -> str:
     return f"There is no command {word}; {hint}"
 
 
-def _addressed(line: str) -> Action | None:
+def _addressed(line: str, situation: Situation) -> Action | None:
     cut = SEPARATORS.search(line)
     if cut is None:
         return None
     name, text = line[: cut.start()].strip(), line[cut.end() :]
     if name == EVERYONE and cut[0] == "|":
         return OutgoingBroadcast(text)
-    return Outgoing(name, text) if is_name(name) else None
+    if not is_name(name):
+        return None
+    return OutgoingGroup(name, text) if _means_group(name, situation) else Outgoing(name, text)
+
+
+def _means_group(name: str, situation: Situation) -> bool:
+    """People and groups share one name space; in group mode an unknown name is a group's."""
+    if _known(name, situation.groups):
+        return True
+    return situation.mode is Mode.GROUP and not _known(name, situation.names)
+
+
+def _known(name: str, names: Iterable[str]) -> bool:
+    return _folded(name) in {_folded(one) for one in names}
 
 
 def _chat(line: str, situation: Situation) -> Action:
-    if situation.mode is Mode.DIRECT:
-        return Complaint("In direct mode write NAME~TEXT; /exit goes back to everyone.")
+    if situation.mode in (Mode.DIRECT, Mode.GROUP):
+        what = "NAME" if situation.mode is Mode.DIRECT else "GROUP"
+        return Complaint(f"In this mode write {what}~TEXT; /exit goes back to everyone.")
     return OutgoingBroadcast(line)
+
+
+# --- the questions of group mode ----------------------------------------------------------------
+
+
+def _make_one(answer: str, _: Situation) -> Action:
+    return Switch(Mode.GROUP_NAME if answer.lower() in ("y", "yes") else Mode.GROUP)
+
+
+def _name_it(answer: str, _: Situation) -> Action:
+    if not is_name(answer):
+        return Complaint("A group cannot be called that; choose another name, or /exit.")
+    return Begin(answer)
+
+
+def _fill_it(answer: str, situation: Situation) -> Action:
+    names = [name.strip() for name in SEPARATORS.split(answer) if name.strip()]
+    return Group("create", situation.wanted, names)
+
+
+ANSWERS: dict[Mode, Callable[[str, Situation], Action]] = {
+    Mode.GROUP_NEW: _make_one,
+    Mode.GROUP_NAME: _name_it,
+    Mode.GROUP_MEMBERS: _fill_it,
+}
 
 
 # --- arguments ----------------------------------------------------------------------------------
@@ -193,8 +268,12 @@ def _folded(name: str) -> str | None:
 def _message(rest: str, situation: Situation) -> Action | None:
     if not rest:
         return None
-    name, text = split_name(rest, situation.names)
-    return Outgoing(name, unquoted(text)) if text else None
+    name, text = split_name(rest, (*situation.names, *situation.groups))
+    if not text:
+        return None
+    if _known(name, situation.groups):
+        return OutgoingGroup(name, unquoted(text))
+    return Outgoing(name, unquoted(text))
 
 
 def _to_everyone(rest: str, _: Situation) -> Action | None:
@@ -215,10 +294,66 @@ def _exit(rest: str, situation: Situation) -> Action | None:
     return Quit() if situation.mode is Mode.GENERAL else Switch(Mode.GENERAL)
 
 
-def _leave(rest: str, _: Situation) -> Action:
-    if rest:
-        return Complaint(f'There is no group "{rest}"; /leave alone leaves the server.')
-    return Quit()
+def _leave(rest: str, situation: Situation) -> Action:
+    if not rest:
+        return Quit()
+    group = unquoted(rest)
+    if _known(group, situation.groups):
+        return Group("leave", group)
+    return Complaint(f'You are in no group "{group}"; /leave alone leaves the server.')
+
+
+def _names(rest: str, situation: Situation) -> list[str]:
+    """Names with blanks, commas or `~` between them, the longest known one first."""
+    known = (*situation.names, *situation.groups)
+    names: list[str] = []
+    for part in re.split(r"[~,|]", rest):
+        left = part.strip()
+        while left:
+            name, left = split_name(left, known)
+            names.append(name)
+    return names
+
+
+_GROUP_FORMS: dict[str, Callable[[list[str]], Action | None]] = {
+    "create": lambda names: Group("create", names[0], names[1:]) if names else None,
+    "add": lambda names: Group("add", names[0], names[1:]) if names[1:] else None,
+    "remove": lambda names: Group("remove", names[0], names[1:]) if names[1:] else None,
+    "rename": lambda names: Group("rename", names[0], to=names[1]) if len(names) == 2 else None,
+    "owner": lambda names: Group("owner", names[0], to=names[1]) if len(names) == 2 else None,
+    "leave": lambda names: Group("leave", names[0]) if len(names) == 1 else None,
+    "info": lambda names: Group("info", names[0]) if len(names) == 1 else None,
+    "delete": lambda names: Group("delete", names[0]) if len(names) == 1 else None,
+    "list": lambda names: None if names else Group("list"),
+}
+
+
+def _group(rest: str, situation: Situation) -> Action | None:
+    if not rest:
+        return Switch(Mode.GROUP_NEW)
+    word, *more = rest.split(maxsplit=1)
+    form = _GROUP_FORMS.get(word.lower())
+    return form(_names(more[0] if more else "", situation)) if form else None
+
+
+def _history(rest: str, situation: Situation) -> Action | None:
+    """`[NAME|GROUP] [COUNT]`."""
+    name, last = rest, rest.rpartition(" ")[2]
+    count = DEFAULT_PAGE
+    if last.isascii() and last.isdigit() and not _known(rest, situation.names):
+        name, count = rest[: -len(last)].strip(), int(last)
+    if not 1 <= count <= MAX_PAGE:
+        return Complaint(f"A page has 1 to {MAX_PAGE} messages.")
+    if not name:
+        return History(all=True, limit=count)
+    name = unquoted(name)
+    if _known(name, situation.groups):
+        return History(group=name, limit=count)
+    return History(peer=name, limit=count)
+
+
+def _receipts(rest: str, _: Situation) -> Action | None:
+    return Set(receipts=rest == "on") if rest in ("on", "off") else None
 
 
 def _help(rest: str, _: Situation) -> Action:
@@ -251,6 +386,39 @@ COMMANDS = (
         "direct mode: every line is NAME~TEXT, until /exit",
         _alone(lambda: Switch(Mode.DIRECT)),
     ),
+    Command(
+        ("/group",),
+        "[create|add|remove|rename|owner|leave|info|list|delete GROUP NAMES]",
+        "make and change groups; alone: group mode, every line is GROUP~TEXT, until /exit",
+        _group,
+        also=("GROUP|TEXT", "GROUP~TEXT"),
+    ),
+    Command(
+        ("/history",),
+        "[NAME or GROUP] [COUNT]",
+        "show what was said last",
+        _history,
+        takes_name=True,
+    ),
+    Command(
+        ("/search",),
+        "WORDS",
+        "find what was said",
+        lambda rest, _: History(all=True, q=rest) if rest else None,
+    ),
+    Command(
+        ("/status",),
+        "[NAME or GROUP]",
+        "tell what became of your messages",
+        lambda rest, _: Status(unquoted(rest)),
+        takes_name=True,
+    ),
+    Command(
+        ("/receipts",),
+        "on|off",
+        "let others know what you have read, or not",
+        _receipts,
+    ),
     Command(("/newname", "/nick"), "NAME", "take another name", _name_for(Newname)),
     Command(("/register",), "", "protect your name with a password", _alone(Protect)),
     Command(
@@ -275,7 +443,7 @@ COMMANDS = (
         _alone(Quit),
         also=tuple(sorted(EXIT_WORDS)),
     ),
-    Command(("/leave",), "", "leave the server", _leave),
+    Command(("/leave",), "[GROUP]", "leave a group; alone: the server", _leave),
 )
 BY_WORD = {word: command for command in COMMANDS for word in command.words}
 

@@ -39,6 +39,7 @@ PATIENCE = 10.0  # seconds a typed line waits for a server that is not there
 HURRIED = 1.0  # seconds between attempts while one waits, at most
 SPACING = 0.02  # seconds between two objects for a server that reads one per segment
 CHUNK = 65_536
+MAX_PORT = 65_535
 
 
 class Address(NamedTuple):
@@ -77,10 +78,10 @@ class GaveUp(NamedTuple):
 
 def connect(address: Address, timeout: float) -> socket.socket:
     """A connected socket; raises `LinkError` with what the system's error means here."""
+    if not 1 <= address.port <= MAX_PORT:  # some resolvers take it modulo 65536
+        raise LinkError(f"cannot connect to {address}: a port is a number from 1 to {MAX_PORT}")
     try:
         sock = socket.create_connection((address.host or "localhost", address.port), timeout)
-    except OverflowError as error:
-        raise LinkError(f"cannot connect to {address}: a port is at most 65535") from error
     except (socket.gaierror, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
         why = f"that host name cannot be resolved ({reason})"

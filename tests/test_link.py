@@ -97,7 +97,7 @@ def test_a_host_that_cannot_be_resolved(host):
 
 def test_a_port_that_is_none():
     assert complaint(Address("localhost", 70_000)) == (
-        "cannot connect to localhost, port 70000: a port is at most 65535"
+        "cannot connect to localhost, port 70000: a port is a number from 1 to 65535"
     )
 
 
