@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN    := .venv/bin
 JOBS   ?= 4
+SEED   ?= 1
 LINES  := chatd chatsh harness tests scripts examples benchmarks server.py client.py
 
 help:            ## what can be made
@@ -32,6 +33,9 @@ test: .venv/dev.stamp   ## run every test and every scenario
 picture: .venv/run.stamp ## draw the README's picture from a real run
 	@$(BIN)/python -m scripts.picture
 
+faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
+	$(BIN)/python tests/faults --seed $(SEED)
+
 lint: .venv/dev.stamp   ## style
 	$(BIN)/ruff check $(LINES)
 	$(BIN)/ruff format --check $(LINES)
@@ -44,4 +48,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo picture test lint types check clean
+.PHONY: help chat demo picture test faults lint types check clean
