@@ -88,6 +88,9 @@ class Batch:
             self._code = code
         self._lines.wake()
 
+    def refresh(self) -> None:
+        """There is no status line."""
+
     def secret(self, prompt: str) -> str | None:
         """Nobody is there to be asked."""
         return None

@@ -14,32 +14,46 @@ from typing import Any, ClassVar, Protocol
 from rich.text import Text
 
 from chatd.wire.messages import (
+    SERVER,
+    Ack,
     AskSeen,
     Bye,
     Error,
+    Group,
+    GroupEvent,
+    History,
     Incoming,
     IncomingBroadcast,
+    IncomingGroup,
+    Item,
     Newname,
     Notice,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Quit,
+    Receipt,
     Register,
+    Set,
     Who,
 )
+from chatd.wire.text import harmless
 from chatsh import render
 from chatsh.client import Answered, Event, Opened, Request
 from chatsh.grammar import (
+    Begin,
     Complaint,
     Help,
     Mode,
     Protect,
     Situation,
+    Status,
     Switch,
     parse,
 )
 from chatsh.link import GaveUp, Keeper, Link, Lost
+from chatsh.status import Statuses
 
 
 class ExitCode(IntEnum):
@@ -62,6 +76,9 @@ class Front(Protocol):
     def leave(self, code: int) -> None:
         """End with this exit code, unless an earlier call gave one."""
 
+    def refresh(self) -> None:
+        """The status has changed."""
+
     def secret(self, prompt: str) -> str | None:
         """Ask for something that nobody may read; None where that cannot be asked."""
 
@@ -80,6 +97,9 @@ class Conversation:
         self._front = front
         self._down = False  # the link is lost and being opened again
         self._silent: set[str] = set()  # ids of requests that nobody typed
+        self._wanted = ""  # the name of the group that is being made
+        self._statuses = Statuses()
+        self._unread: dict[tuple[str | None, str | None], int] = {}  # shown, and not looked at
 
     @property
     def prompt(self) -> str:
@@ -91,11 +111,28 @@ class Conversation:
         """Who is known to be here; a snapshot, for any thread."""
         return self._link.client.users
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups we are in; a snapshot, for any thread."""
+        return self._link.client.groups
+
+    @property
+    def status(self) -> str:
+        """What became of the newest of our messages, for a status line."""
+        return harmless(self._statuses.newest)
+
+    def attended(self) -> None:
+        """Somebody is at the keyboard: what was shown before this has been read."""
+        unread, self._unread = self._unread, {}
+        for (peer, group), seq in unread.items():
+            self._link.looked(seq, peer=peer, group=group)
+
     # --- lines ---
 
     def enter(self, line: str) -> None:
         """Do what a line asks for. Never raises for what it holds."""
-        action = parse(line, Situation(self.mode, self.names))
+        situation = Situation(self.mode, self.names, self.groups, self._wanted)
+        action = parse(line, situation)
         if action is not None:
             self._DO[type(action)](self, action)
 
@@ -111,6 +148,18 @@ class Conversation:
 
     def _switch(self, switch: Switch) -> None:
         self.mode = switch.mode
+
+    def _begin(self, begin: Begin) -> None:
+        self._wanted, self.mode = begin.group, Mode.GROUP_MEMBERS
+
+    def _group(self, request: Group) -> None:
+        if self.mode is Mode.GROUP_MEMBERS:
+            self.mode = Mode.GROUP
+        self._request(request)
+
+    def _tell_status(self, wanted: Status) -> None:
+        lines = self._statuses.lines(wanted.name)
+        self._front.show(render.notice_lines(lines or ["You have sent nothing yet."]))
 
     def _complain(self, complaint: Complaint) -> None:
         self._front.show(render.complaint(complaint.text))
@@ -136,8 +185,20 @@ class Conversation:
         if handler:
             handler(self, event)
 
-    def _heard(self, message: Incoming | IncomingBroadcast) -> None:
-        self._front.show(render.said(message.sender, message.content))
+    def _heard(self, message: Item) -> None:
+        self._front.show(render.item(message))
+        if message.seq is None:
+            return
+        if isinstance(message, Incoming) and message.sender != SERVER:
+            self._unread[message.sender, None] = message.seq
+        elif isinstance(message, IncomingGroup):
+            self._unread[None, message.group] = message.seq
+
+    def _reported(self, receipt: Receipt) -> None:
+        before = self._statuses.newest
+        self._statuses.reported(receipt)
+        if self._statuses.newest != before:
+            self._front.refresh()
 
     def _noticed(self, notice: Notice) -> None:
         self._front.show(render.notice(notice.text))
@@ -154,8 +215,20 @@ class Conversation:
             self._front.show(self._ANSWERS[type(answered.request)](self, answered))
 
     def _own(self, answered: Answered) -> Text:
-        assert isinstance(answered.request, Outgoing | OutgoingBroadcast)
-        return render.said(self._link.client.name, answered.request.content, own=True)
+        said, me, ack = answered.request, self._link.client.name, answered.reply
+        if isinstance(said, OutgoingBroadcast):
+            return render.said(me, said.content, own=True)
+        assert isinstance(said, Outgoing | OutgoingGroup)
+        to = said.to if isinstance(said, Outgoing) else said.group
+        if isinstance(ack, Ack):
+            self._statuses.acknowledged(to, ack)
+            self._front.refresh()
+        if isinstance(said, OutgoingGroup):
+            return render.in_group(to, me, said.content, own=True)
+        line = render.said(me, said.content, own=True)
+        if isinstance(ack, Ack) and ack.state == "queued":
+            return Text("\n").join([line, render.away(ack)])
+        return line
 
     def _goodbye(self, bye: Bye) -> None:
         if bye.reason != "quit":
@@ -187,12 +260,18 @@ class Conversation:
         Complaint: _complain,
         Help: _help,
         Protect: _protect,
+        Begin: _begin,
+        Group: _group,
+        Status: _tell_status,
         Quit: lambda self, _: self.quit(),
-        **dict.fromkeys((Who, Outgoing, OutgoingBroadcast, AskSeen, Newname, Ping), _request),
+        **dict.fromkeys(
+            (Who, Outgoing, OutgoingBroadcast, OutgoingGroup, AskSeen, Newname, Set, History, Ping),
+            _request,
+        ),
     }
     _SHOW: ClassVar[_Table] = {
-        Incoming: _heard,
-        IncomingBroadcast: _heard,
+        **dict.fromkeys((Incoming, IncomingBroadcast, IncomingGroup, GroupEvent), _heard),
+        Receipt: _reported,
         Notice: _noticed,
         Answered: _answered,
         Error: _warned,
@@ -205,6 +284,10 @@ class Conversation:
         Who: lambda _, answered: render.users(answered.reply.users),
         Outgoing: _own,
         OutgoingBroadcast: _own,
+        OutgoingGroup: _own,
+        Group: lambda _, answered: render.groups(answered.reply, asked=answered.request.op),
+        History: lambda self, answered: render.page(answered.reply, self._link.client.name),
+        Set: lambda _, __: render.notice("Your settings are changed."),
         AskSeen: lambda _, answered: render.seen(answered.reply),
         Newname: lambda self, _: render.notice(f"You are now {self._link.client.name}."),
         Register: lambda _, __: render.notice("Your name is protected now."),

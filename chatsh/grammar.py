@@ -198,8 +198,8 @@ def _known(name: str, names: Iterable[str]) -> bool:
 
 def _chat(line: str, situation: Situation) -> Action:
     if situation.mode in (Mode.DIRECT, Mode.GROUP):
-        what = "NAME" if situation.mode is Mode.DIRECT else "GROUP"
-        return Complaint(f"In this mode write {what}~TEXT; /exit goes back to everyone.")
+        mode, what = ("direct", "NAME") if situation.mode is Mode.DIRECT else ("group", "GROUP")
+        return Complaint(f"In {mode} mode write {what}~TEXT; /exit goes back to everyone.")
     return OutgoingBroadcast(line)
 
 
@@ -300,7 +300,7 @@ def _leave(rest: str, situation: Situation) -> Action:
     group = unquoted(rest)
     if _known(group, situation.groups):
         return Group("leave", group)
-    return Complaint(f'You are in no group "{group}"; /leave alone leaves the server.')
+    return Complaint(f'There is no group "{group}"; /leave alone leaves the server.')
 
 
 def _names(rest: str, situation: Situation) -> list[str]:

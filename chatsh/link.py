@@ -212,6 +212,12 @@ class Link:
             self._settle()
         return key
 
+    def looked(self, upto: int, *, peer: str | None = None, group: str | None = None) -> None:
+        """Tell that a conversation was looked at, up to this number of the log."""
+        with self._lock:
+            self.client.read(upto, peer=peer, group=group)
+            self._flush()
+
     def ask(self, request: Request) -> Reply | None:
         """Ask and wait for the answer; other events stay for `events`.
 

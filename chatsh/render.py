@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from rich.text import Text
 
-from chatd.wire.messages import SERVER, Seen
+from chatd.wire.errors import FAULTS, ErrorCode
+from chatd.wire.messages import (
+    SERVER,
+    Ack,
+    GroupEvent,
+    GroupInfo,
+    Incoming,
+    IncomingBroadcast,
+    IncomingGroup,
+    Item,
+    Items,
+    Seen,
+)
 from chatd.wire.text import harmless
 from chatsh.grammar import COMMANDS, Command
 
@@ -28,6 +41,91 @@ def said(name: str | None, content: str, *, own: bool = False) -> Text:
     return Text.assemble((who, style), ": ", harmless(content))
 
 
+def when(ts: str) -> str:
+    """A moment of the server's in this machine's time; empty for what is none."""
+    try:
+        return datetime.fromisoformat(ts).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return ""
+
+
+def item(message: Item, *, me: str | None = None, dated: bool = False) -> Text:
+    """One item of the log as a line; with its time where it is not from now."""
+    line = _group_event(message) if isinstance(message, GroupEvent) else _said(message, me)
+    if not (dated or message.late):
+        return line
+    return Text.assemble((f"[{when(message.ts or '')}] ", QUIET), line)
+
+
+def _said(message: Incoming | IncomingBroadcast | IncomingGroup, me: str | None) -> Text:
+    own = me is not None and message.sender == me
+    if isinstance(message, IncomingGroup):
+        return in_group(message.group, message.sender, message.content, own=own)
+    if isinstance(message, Incoming) and message.to is not None:
+        return said(f"{message.sender} -> {message.to}", message.content, own=own)
+    return said(message.sender, message.content, own=own)
+
+
+def in_group(group: str, name: str | None, content: str, *, own: bool = False) -> Text:
+    """One message to a group: `[team] alice: hi`."""
+    return Text.assemble((f"[{harmless(group)}] ", QUIET), said(name, content, own=own))
+
+
+_CHANGES = {
+    "created": "{by} has made the group {group}: {names}.",
+    "added": "{by} has added {names} to {group}.",
+    "removed": "{by} has removed {names} from {group}.",
+    "renamed": "{by} has renamed {group} to {to}.",
+    "left": "{by} has left {group}.",
+    "owner": "{to} is the owner of {group} now.",
+    "deleted": "{by} has deleted the group {group}.",
+}
+
+
+def _group_event(event: GroupEvent) -> Text:
+    text = _CHANGES[event.kind].format(
+        by=event.by, group=event.group, names=", ".join(event.names), to=event.to
+    )
+    return notice(text)
+
+
+def groups(info: GroupInfo, *, asked: str) -> Text:
+    """The groups of an answer, one per line, and the names that were refused."""
+    lines = [
+        f"{row.group}: {', '.join(row.members)}; owner {row.owner}, made {when(row.created)}"
+        for row in info.groups
+    ]
+    failed = [f"{one.name}: {_WHY.get(one.error, f'error {one.error}')}" for one in info.failed]
+    done = {"leave": "You have left the group.", "delete": "The group is deleted."}
+    if not lines and not failed:
+        lines = [done.get(asked, "You are in no group.")]
+    return Text("\n".join(harmless(line) for line in (*lines, *failed)))
+
+
+_WHY: dict[int, str] = {
+    ErrorCode.NO_SUCH_USER: "there is nobody of that name",
+    ErrorCode.ALREADY_MEMBER: "is in the group already",
+    ErrorCode.NO_SUCH_MEMBER: "is not in the group",
+    ErrorCode.OWNER_MUST_HAND_OVER: "owns the group",
+}
+
+
+def page(answer: Items, me: str | None) -> Text:
+    """What a history or a search has found, oldest first."""
+    if not answer.items:
+        return notice("Nothing was found.")
+    rows = [item(one, me=me, dated=True) for one in answer.items]
+    return Text("\n").join([*rows, notice("There is more.")] if answer.more else rows)
+
+
+def away(ack: Ack) -> Text:
+    """The receiver is not there, in S1's words, and then what becomes of the message."""
+    name = ack.absent[0] if ack.absent else "?"
+    seen_at = f"{name} was last here at {when(ack.last_seen)}; " if ack.last_seen else ""
+    first = FAULTS[ErrorCode.NO_SUCH_USER].text.format(name=name)
+    return Text("\n").join([wrong(first), notice(f"{seen_at}the message is stored for {name}.")])
+
+
 def wrong(text: str) -> Text:
     """What the server refused, in its words."""
     return said(SERVER, text)
@@ -43,6 +141,11 @@ def notice(text: str) -> Text:
     return Text(harmless(text), QUIET)
 
 
+def notice_lines(lines: Iterable[str]) -> Text:
+    """Several things to know, a line each."""
+    return Text("\n").join(notice(line) for line in lines)
+
+
 def users(names: Iterable[str]) -> Text:
     """The list of those who are here, one name per line."""
     return Text("\n".join([CURRENT_USERS, *map(harmless, names)]))
@@ -53,7 +156,7 @@ def seen(answer: Seen) -> Text:
     if answer.online:
         return notice(f"{answer.name} is here.")
     if answer.last_seen:
-        return notice(f"{answer.name} was last here at {answer.last_seen}.")
+        return notice(f"{answer.name} was last here at {when(answer.last_seen)}.")
     return notice(f"{answer.name} was never here.")
 
 

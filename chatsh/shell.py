@@ -104,7 +104,13 @@ class Shell(Cmd):
         session.complete_style = CompleteStyle.COLUMN  # it shows what each command does
         session.lexer = SimpleLexer()
         session.multiline = False
+        session.app.key_processor.before_key_press += lambda _: self._attended()
         session.prompt_continuation = ""
+
+    def _attended(self) -> None:
+        """A key was pressed: whoever did that has seen what stands on the screen."""
+        if not self._outbox:
+            self._conversation.attended()
 
     def _do(self, statement: Statement) -> bool:
         self._conversation.enter(statement.raw)
@@ -122,6 +128,13 @@ class Shell(Cmd):
         if self._code is None:
             self._code = code
         self._wake()
+
+    def refresh(self) -> None:
+        """Show the new status below the line being typed; there is none before the first."""
+        self.main_session.bottom_toolbar = self._conversation.status or None
+        app = get_app_or_none()
+        if app:
+            app.invalidate()
 
     def secret(self, prompt: str) -> str | None:
         """Ask without echo; None for an empty answer, Ctrl-C, Ctrl-D or the end of the link."""
