@@ -196,7 +196,7 @@ class Turn:
         deadline = began + self._patience()
         fence: Fence | None = None
         while not self._settled(fence):
-            open_ = [e for e in self._expectations if not e.met and not e.negative]
+            open_ = [e for e in self._expectations if e.awaits and not e.met]
             if fence is None and self._fence_is_due(open_, time.monotonic() - began):
                 fence = self._fence()
             if fence is not None and not fence.done and fence.poll(consequences=not open_):
@@ -213,10 +213,12 @@ class Turn:
         for expectation in self._expectations:
             if expectation.actor.ended is not None and not expectation.met:
                 expectation.end_of_channel()
-        waiting = [e for e in self._expectations if not e.met]
-        if any(e.negative and not e.grade for e in self._expectations):
-            return fence is not None and fence.done and not waiting
-        return not waiting
+        came = all(e.met for e in self._expectations if e.awaits)
+        if (fence is not None and fence.done) or (came and not self._exchange.fenced):
+            for expectation in self._expectations:
+                if not expectation.grade:
+                    self._undecided(expectation)
+        return came and all(e.grade for e in self._expectations if e.negative)
 
     def _fence_is_due(self, waiting: list[Expectation], waited: float) -> bool:
         if not self._exchange.fenced:
@@ -259,13 +261,13 @@ class Turn:
             expectation.settle("roundtrip" if fence.proven else "unproved")
 
     def _undecided(self, expectation: Expectation) -> None:
-        """Its way cannot be fenced: a standing watch goes on, the rest is judged as it is."""
-        if expectation.negative:
+        """Its way cannot be fenced: what has to come is waited for, the rest judged as it is."""
+        if expectation.negative and (expectation.met or not expectation.awaits):
             expectation.settle("unproved")
 
     def _give_up(self, fence: Fence | None) -> BrokenPromiseError:
         for expectation in self._expectations:
-            if not expectation.met and not expectation.negative:
+            if not expectation.met and expectation.awaits:
                 return expectation.missing(f"did not come within {self._patience():g} s")
         assert fence is not None
         return no_answer(fence, self._patience(), self._exchange.place)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Expectation:
     """One clause for one actor."""
 
-    negative = False
+    negative = False  # settled by the fence alone
+    awaits = True  # something has to come
 
     def __init__(
         self, run: Run, actor: Actor, clause: Clause, patterns: Sequence[Pattern], start: int
@@ -233,7 +234,7 @@ class Shows(Expectation):
 class Never(Expectation):
     """A standing watch: from the first act on, no item may match, until the scenario ends."""
 
-    negative = True
+    negative, awaits = True, False
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -337,7 +338,7 @@ class CannotJoin(Sees):
 class Survives(Expectation):
     """The program still runs when everything else of the exchange is settled."""
 
-    negative = True
+    negative, awaits = True, False
 
     def settle(self, grade: str) -> None:
         """Decide: the fence has returned."""

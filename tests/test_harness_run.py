@@ -488,3 +488,26 @@ def test_nothing_runs_on_when_the_harness_is_killed(tmp_path):
                     env={"TMPDIR": str(tmp_path)})  # fmt: skip
     assert again.returncode == 0, again.stdout
     assert list(tmp_path.glob("harness-run-*")) == []
+
+
+def test_nothing_but_the_expected_after_an_end_and_without_a_fence(tmp_path):
+    text = """
+        scenario: Who cannot be fenced is waited for
+        cast: {ana: wire, ben: shell, eve: raw}
+        steps:
+          - eve sends bytes: ["hello?", "\\n"]
+            eve sees only: {code: error, error: 201}
+            ana, ben see nothing:
+          - ana sends: {code: ping, n: x}
+            ana sees: {code: pong, n: x}
+            ben never sees: pong x
+            fence: none
+          - ben is killed: KILL
+            ana sees only: {lost: {who: ben}}
+    """
+    done = run(tmp_path, text)
+    assert done.returncode == 0, done.stdout
+    assert "unproved" in done.stdout
+    wrong = run(tmp_path, text.replace("error: 201", "error: 999") + "    patience: 1s\n")
+    assert wrong.returncode == 1
+    assert broken_line(wrong).startswith("eve sees only")

@@ -15,7 +15,8 @@ def main():
 
     def listen():
         talk.listen()
-        os._exit(3)
+        if not talk.leaving:
+            os._exit(3)
 
     threading.Thread(target=listen, daemon=True).start()
     while True:

@@ -9,8 +9,8 @@ HELP = "commands: /dm NAME TEXT, /bc TEXT, /users, /ping WORD, /quit"
 class Talk:
     """One session. `show(text)` prints a line; it is called from the reading thread."""
 
-    def __init__(self, port, name, show, faults=()):
-        self.show, self.faults = show, faults
+    def __init__(self, port, name, show):
+        self.show, self.leaving = show, False
         self.sock = socket.create_connection(("127.0.0.1", int(port)))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.sock.makefile("r", encoding="utf-8")
@@ -24,6 +24,7 @@ class Talk:
         """Carry out one line; false when it was the last."""
         word, _, rest = line.partition(" ")
         if word == "/quit":
+            self.leaving = True
             self.send(code="quit")
             return False
         if word == "/dm":
