@@ -146,8 +146,8 @@ def open_session(
     alarm = [] if session.plain else [Alarm(hub.setup.limits.ping, "ping", session.conn)]
     start, gap = _start(hub, session, said)
     return [
-        *kept,
         *replaced,
+        *kept,  # behind what is kept of the holder, with its old token
         Opened(session.conn, session.plain),
         *_wrong_position(hub, session, said),
         Send([session.conn], _welcome(hub, session, token, resumed=resumed, gap=gap)),
