@@ -139,6 +139,8 @@ def _acknowledge(
 
 def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) -> list[Effect]:
     """Give what was stored to those who are there; the others find it in the log."""
+    if entry.kind == "group":
+        hub.groups.rooms[entry.target].authors.add(entry.author)
     for number in accounts or ():
         if entry.kind != "event" and hub.session_of(number) is None:
             hub.waiting[number] = hub.waiting.get(number, 0) + 1

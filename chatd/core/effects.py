@@ -52,6 +52,15 @@ class Group(Struct, frozen=True):
     deleted: bool = False
 
 
+class KeptGroup(NamedTuple):
+    """A group as the store gives it back: who is in it, who was, and who has said something."""
+
+    group: Group
+    members: Sequence[int]  # accounts, in the order of their joining
+    past: Sequence[int]
+    authors: Sequence[int]
+
+
 class Cursor(Struct, frozen=True):
     """How far `account` has received and read the conversation with `conversation`."""
 

@@ -271,7 +271,7 @@ def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
     """A conversation was shown to somebody who looked."""
     if said.group is not None:
         room = hub.groups.find(said.group, session.number)
-        number, authors = room.kept.number, set(room.members) - {session.number}
+        number, authors = room.kept.number, room.authors
     elif said.peer is not None:
         number = hub.find(said.peer).number
         authors = {number}
@@ -346,7 +346,8 @@ def receipts_since(hub: Hub, account: Account, moment: int) -> list[Effect]:
     """
     limits = hub.setup.limits
     moment -= round(1000 * limits.ping * (limits.misses + 2))
-    numbers = [account.number, *(room.kept.number for room in hub.groups.of(account.number))]
+    rooms = (room for room in hub.groups.of(account.number) if account.number in room.authors)
+    numbers = [account.number, *(room.kept.number for room in rooms)]
     moved = [
         cursor
         for number in numbers

@@ -226,8 +226,9 @@ def _change(
         apply(hub.groups, changes)
         room = hub.groups.rooms[kept.number]
         told = [number for number in concerned | room.members if number != session.number]
+        seen = [room] if session.number in room.members else []
         return [
-            *_info_of(hub, session, asked, [room], failed),
+            *_info_of(hub, session, asked, seen, failed),
             *deliver(hub, entry, done, told),
         ]
 

@@ -27,8 +27,8 @@ from chatd.core.effects import (
     Completion,
     Cursor,
     Effect,
-    Group,
     Happened,
+    KeptGroup,
     Now,
     Operation,
     Purge,
@@ -88,7 +88,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     """The state that the store has kept, as the hub begins with it."""
 
     accounts: Sequence[Account] = ()
-    groups: Sequence[tuple[Group, Sequence[int], Sequence[int]]] = ()  # with members, now and once
+    groups: Sequence[KeptGroup] = ()
     cursors: Sequence[Cursor] = ()
     waiting: Mapping[int, int] = {}  # account to the number of messages it has not confirmed
     seq: int = 0

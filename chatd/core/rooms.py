@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from chatd.core.effects import Group as Kept
-from chatd.core.effects import Join, Part, PutGroup
+from chatd.core.effects import Join, KeptGroup, Part, PutGroup
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import GroupKind
 from chatd.wire.names import fold
@@ -34,17 +34,17 @@ class Room:
     kept: Kept
     members: dict[int, None] = field(default_factory=dict)
     past: set[int] = field(default_factory=set)
+    authors: set[int] = field(default_factory=set)  # who has said something, and wants receipts
 
 
 class Directory:
     """Every group, by number and by folded name."""
 
-    def __init__(self, groups: Iterable[tuple[Kept, Iterable[int], Iterable[int]]]) -> None:
-        """Each group with its present and its past members."""
+    def __init__(self, groups: Iterable[KeptGroup]) -> None:
         self.rooms: dict[int, Room] = {}
         self.by_key: dict[str, Room] = {}
-        for kept, members, past in groups:
-            room = Room(kept, dict.fromkeys(members), set(past))
+        for kept, members, past, authors in groups:
+            room = Room(kept, dict.fromkeys(members), set(past), set(authors))
             self.rooms[kept.number] = room
             if not kept.deleted:
                 self.by_key[kept.key] = room

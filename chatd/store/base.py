@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from chatd.core.effects import Account, Completion, Cursor, Group, Operation, Row
+from chatd.core.effects import Account, Completion, Cursor, KeptGroup, Operation, Row
 
 
 class Store(Protocol):
@@ -32,8 +32,8 @@ class Store(Protocol):
     def accounts(self) -> list[Account]:
         """Every account that was kept."""
 
-    def groups(self) -> list[tuple[Group, list[int], list[int]]]:
-        """Every group with its members in the order of their joining, and with those who left."""
+    def groups(self) -> list[KeptGroup]:
+        """Every group that was made, the deleted ones too."""
 
     def cursors(self) -> list[Cursor]:
         """Every position in a conversation."""

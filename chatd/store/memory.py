@@ -20,6 +20,7 @@ from chatd.core.effects import (
     Find,
     Group,
     Join,
+    KeptGroup,
     MoveCursors,
     Operation,
     Page,
@@ -151,15 +152,17 @@ class MemoryStore:
         """See `Store`."""
         return list(self._accounts.values())
 
-    def groups(self) -> list[tuple[Group, list[int], list[int]]]:
+    def groups(self) -> list[KeptGroup]:
         """See `Store`."""
-        return [(group, *self._members_of(group.number)) for group in self._groups.values()]
+        return [self._kept(group) for group in self._groups.values()]
 
-    def _members_of(self, number: int) -> tuple[list[int], list[int]]:
-        intervals = self._members.get(number, [])
+    def _kept(self, group: Group) -> KeptGroup:
+        intervals = self._members.get(group.number, [])
         present = [account for account, _, until in intervals if until is None]
         past = {account for account, _, _ in intervals} - set(present)
-        return present, sorted(past)
+        said = (row.entry for row in self._log if row.entry.target == group.number)
+        authors = {entry.author for entry in said if entry.kind == "group"}
+        return KeptGroup(group, present, sorted(past), sorted(authors))
 
     def cursors(self) -> list[Cursor]:
         """See `Store`."""

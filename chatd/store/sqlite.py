@@ -25,6 +25,7 @@ from chatd.core.effects import (
     Find,
     Group,
     Join,
+    KeptGroup,
     MoveCursors,
     Operation,
     Page,
@@ -293,21 +294,26 @@ class SqliteStore:
             for number, name, key, login, password, seen, received, receipts, token in rows
         ]
 
-    def groups(self) -> list[tuple[Group, list[int], list[int]]]:
+    def groups(self) -> list[KeptGroup]:
         """See `Store`."""
         rows = self._db.execute("SELECT number, name, key, owner, created, deleted FROM rooms")
         groups = [
             Group(number, name, key, owner, created, bool(deleted))
             for number, name, key, owner, created, deleted in rows.fetchall()
         ]
-        return [(group, *self._members(group.number)) for group in groups]
+        return [self._kept(group) for group in groups]
 
-    def _members(self, number: int) -> tuple[list[int], list[int]]:
+    def _kept(self, group: Group) -> KeptGroup:
         rows = self._db.execute(
-            "SELECT account, until FROM members WHERE room = ? ORDER BY since, account", (number,)
+            "SELECT account, until FROM members WHERE room = ? ORDER BY since, account",
+            (group.number,),
         ).fetchall()
         present = [account for account, until in rows if until is None]
-        return present, sorted({account for account, _ in rows} - set(present))
+        past = {account for account, _ in rows} - set(present)
+        said = self._db.execute(
+            "SELECT DISTINCT author FROM log WHERE target = ? AND kind = 'group'", (group.number,)
+        )
+        return KeptGroup(group, present, sorted(past), sorted(author for (author,) in said))
 
     def cursors(self) -> list[Cursor]:
         """See `Store`."""
