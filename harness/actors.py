@@ -120,6 +120,16 @@ class Actor:
             self.ended = how
             self.note("note", ENDINGS.get(how, how))
 
+    def again(self) -> None:
+        """The channel has ended, and the same party begins a new one; the transcript goes on."""
+        self.close()
+        self.ended, self.draft = None, ""
+        self.frozen = self.joined = self.dismissed = False
+        self.hidden.clear()
+        self.cursor = len(self.items)
+        if self.counted:
+            self.counted.asked.clear()
+
     def look(self) -> None:
         """Called once per turn of the reactor, for what has no descriptor."""
 

@@ -73,6 +73,11 @@ class Program(Actor):
         if self.running:  # once it was waited for, its number may belong to somebody else
             os.kill(self.process.pid, number)
 
+    def again(self) -> None:
+        """The same person starts the program once more."""
+        super().again()
+        self.exit_code = None
+
     def close(self) -> None:
         """Release everything."""
         if not self.joined:
@@ -101,6 +106,11 @@ class Shell(Program):
         self._attach(
             PtyProcess(launch.command, launch.env, launch.cwd, size=launch.size, echo=launch.screen)
         )
+
+    def again(self) -> None:
+        """The same person starts the program once more."""
+        super().again()
+        self.arrived = False
 
     def _raw(self, data: bytes) -> None:
         if self._output:

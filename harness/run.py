@@ -101,7 +101,7 @@ class Run:
         member = self.members[actor.name]
         role = self.role(member)
         if actor.joined:
-            raise BrokenPromiseError(f"{actor.name} has joined already")
+            self._come_back(actor)
         self._joined += 1
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
@@ -110,6 +110,14 @@ class Run:
             actor.reflex = partial(self._answer, actor, role.answers)
         actor.start(startup.actor_launch(self, member, role))
         actor.note("does", "starts" if role.kind != "wire" else "connects")
+
+    def _come_back(self, actor: Actor) -> None:
+        """Whoever has left, or was killed, may join again; what was seen before stays said."""
+        gone = actor.dismissed or actor.ended is not None
+        deadline = time.monotonic() + self.patience
+        if not gone or not self.reactor.until(lambda: actor.ended is not None, deadline):
+            raise BrokenPromiseError(f"{actor.name} has joined already")
+        actor.again()
 
     def _answer(self, actor: Wire, answers: list[tuple[Any, Any]], item: Item) -> bool:
         """Answer what every client of this role answers by itself; whether it was such a thing."""
@@ -125,6 +133,7 @@ class Run:
         """Start an actor and log in."""
         from harness.exchange import Turn
 
+        before = len(actor.items)
         self.start(actor)
         member = self.members[actor.name]
         if not member.login:
@@ -132,7 +141,7 @@ class Run:
         for exchange in self.role(member).login:
             Turn(self, exchange, myself=actor).play()
         actor.claimed.clear()
-        actor.cursor = 0  # whoever joins in a step can be asked about his login there
+        actor.cursor = before  # whoever joins in a step can be asked about his login there
         if isinstance(actor, Shell) and actor.has_prompt:
             self.wait_until_ready(actor)
 

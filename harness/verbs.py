@@ -150,7 +150,7 @@ TABLE = (
         "join",
         ANYBODY,
         "nothing",
-        "starts and logs in; whoever joins in a step does not join before the first",
+        "starts and logs in, not before the first step; again, once it has ended",
         acts.joins,
     ),
     _act(

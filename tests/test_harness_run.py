@@ -174,6 +174,42 @@ def test_faults_of_processes_and_connections(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize(
+    ("dress", "end"),
+    [("shell", "is killed: KILL"), ("drawn", "is killed: KILL"), ("wire", "resets:")],
+)
+def test_whoever_has_left_may_join_again_and_the_minutes_go_on(tmp_path, dress, end):
+    text = f"""
+        scenario: Back again
+        cast: {{ana: wire, ben: {dress}}}
+        steps:
+          - ben joins:
+          - ana does: {{dm: {{to: '${{ben.name}}', text: the first time}}}}
+            ben sees: {{dm: {{from: '${{ana.name}}', text: the first time}}}}
+          - ben {end}
+            ana sees: {{lost: {{who: '${{ben.name}}'}}}}
+          - ben joins:
+          - ana does: {{dm: {{to: '${{ben.name}}', text: once more}}}}
+            ben sees: {{dm: {{from: '${{ana.name}}', text: once more}}}}
+            ben never sees: the first time
+    """
+    done = run(tmp_path, text)
+    assert done.returncode == 0, done.stdout
+
+
+def test_whoever_is_here_may_not_join_again(tmp_path):
+    text = """
+        scenario: Twice
+        cast: {ana: wire}
+        steps:
+          - ana joins:
+          - ana joins:
+    """
+    done = run(tmp_path, text)
+    assert done.returncode == 1
+    assert "ana has joined already" in done.stdout
+
+
 def test_the_server_comes_back_on_its_port_with_its_data(tmp_path):
     text = """
         scenario: Restart
