@@ -199,7 +199,7 @@ def _continue(hub: Hub, session: Session, page: Page | Failed) -> list[Effect]:
     if page.more:
         return [*effects, Tell(session.conn)] if session.plain else effects + read_on(hub, session)
     session.position = max(session.position, page.head)
-    if session.position < hub.seq:
+    if session.position < hub.seq or session.window_full:
         return effects + read_on(hub, session)
     return effects + _go_live(hub, session)
 
