@@ -87,6 +87,10 @@ class Wire:
         """What was on its way to an extended session: everything in front of a `pong`."""
         return self.send("ping", n="settle").until("pong", n="settle")[:-1]
 
+    def tell(self, to: str, content: str) -> dict:
+        """A direct message, and its acknowledgement: whoever settles now has it."""
+        return self.send("outgoing", to=to, content=content, id=content[:60]).await_("ack")
+
     def settle_plain(self) -> list[dict]:
         """The same for a plain session, by `who`."""
         return self.send("who").until("users")[:-1]
@@ -134,6 +138,7 @@ class Chatd:
         command += ["--selector", selector] if selector else []
         self.data = data
         self.lines: list[str] = []
+        self._wires: list[Wire] = []
         self._queue: queue.Queue[str | None] = queue.Queue()
 
         def bound():
@@ -178,7 +183,9 @@ class Chatd:
         return (self.data / "server.log").read_text("utf-8")
 
     def wire(self, host: str = "127.0.0.1") -> Wire:
-        return Wire(self.port, host)
+        """A connection, closed with the daemon."""
+        self._wires.append(Wire(self.port, host))
+        return self._wires[-1]
 
     def join(self, name: str | None = None, **fields) -> Wire:
         """An extended session, behind its `welcome` (which is `welcome` of the wire)."""
@@ -217,6 +224,8 @@ class Chatd:
             self.process.kill()
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
+        for wire in self._wires:
+            wire.close()
         self.process.stdout.close()
         if self.process.stdin:
             self.process.stdin.close()
