@@ -19,19 +19,44 @@ from chatd.core.effects import (
 from chatd.core.hub import Hub, Kept, Setup
 from chatd.net.timers import Timers
 from chatd.store.memory import MemoryStore
+from chatd.store.sqlite import SqliteStore
 from chatd.wire.messages import Hello, Message, Ping, Pong
 
 WALL = 1_700_000_000_000  # milliseconds since 1970 at second 0 of a bench
 
 
+def reopened(store):
+    """What the next process finds: the same files, or the same memory."""
+    if isinstance(store, SqliteStore):
+        store.close()
+        return type(store)(store._path.parent)
+    return store
+
+
 class Bench:
     """`say` as a connection, `got` what it was sent, `wait` for a time to pass."""
 
-    def __init__(self, accounts=(), *, answers=True, checks=True, store=None, **setup):
-        """Without `answers` the store waits for `commit`, without `checks` the pool for `check`."""
+    def __init__(
+        self,
+        accounts=(),
+        *,
+        answers=True,
+        checks=True,
+        drains=True,
+        store=None,
+        time=1000.0,
+        tokens=None,
+        **setup,
+    ):
+        """Without `answers` the store waits for `commit`, without `checks` the pool for `check`.
+
+        Without `drains` nobody takes what is queued for plain peers before `drain`.
+        """
         self.store = store or MemoryStore()
-        self.answers, self.checks = answers, checks
-        self.time = 1000.0
+        self.answers, self.checks, self.drains = answers, checks, drains
+        self.time = time
+        self._setup = setup
+        self._tokens = tokens or count(1)
         self.inboxes: dict[int, list[Message]] = {}
         self.opened: dict[int, bool] = {}
         self.closed: list[int] = []
@@ -42,11 +67,10 @@ class Bench:
         self._to_tell: list[int] = []
         self._alarms = Timers()
         self._conns = count(1)
-        tokens = (f"token{n}" for n in count(1))
         self.hub = Hub(
             Setup(epoch=self.store.epoch, **setup),
             self._kept(accounts),
-            lambda: next(tokens),
+            lambda: f"token{next(self._tokens)}",
             self.now,
         )
 
@@ -60,6 +84,18 @@ class Bench:
             seq=store.last_seq(),
             purged=store.purged(),
             first_number=max([store.first_free_number(), *(a.number + 1 for a in accounts)]),
+        )
+
+    def restarted(self) -> "Bench":
+        """A new hub, a moment later, on what this one's store has kept."""
+        return Bench(
+            answers=self.answers,
+            checks=self.checks,
+            drains=self.drains,
+            store=reopened(self.store),
+            time=self.time + 1,
+            tokens=self._tokens,
+            **self._setup,
         )
 
     @property
@@ -125,17 +161,32 @@ class Bench:
             self.check()
         if self.answers:
             self.commit()
-        told, self._to_tell = self._to_tell, []
-        for conn in told:
-            self.run(self.hub.taken(conn, self.now))
-        if told and self.answers:
-            self.commit()
+        if self.drains:
+            self.drain()
+
+    def drain(self):
+        """The plain peers take what is queued for them, and what comes then."""
+        while told := self._to_tell:
+            self._to_tell = []
+            for conn in told:
+                self.run(self.hub.taken(conn, self.now))
+            if self.answers:
+                self.commit()
 
     def commit(self):
-        self.run(self.hub.flush(self.now))
-        while done := self.store.completions():
-            for one in done:
-                self.run(self.hub.completed(one, self.now))
+        while self._flush() or self._answer():
+            pass
+
+    def _flush(self) -> bool:
+        effects = self.hub.flush(self.now)
+        self.run(effects)
+        return bool(effects)
+
+    def _answer(self) -> bool:
+        completions = self.store.completions()
+        for done in completions:
+            self.run(self.hub.completed(done, self.now))
+        return bool(completions)
 
     def check(self):
         """The pool works: a stored password is plain text here, a hash is `hash of ...`."""

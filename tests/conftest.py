@@ -1,7 +1,11 @@
 """What the tests share: daemons that are ended whatever happens."""
 
 import pytest
+from bench import Bench
 from support import Chatd
+
+from chatd.store.memory import MemoryStore
+from chatd.store.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -23,3 +27,33 @@ def start(tmp_path):
 def chatd(start) -> Chatd:
     """One daemon on the loopback, open to everybody."""
     return start()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path):
+    """Makes stores in folders below `tmp_path`; all of them are closed with the test."""
+    opened: list[SqliteStore] = []
+
+    class Closed(SqliteStore):
+        def __init__(self, folder):
+            super().__init__(folder)
+            opened.append(self)
+
+        def close(self):
+            opened.remove(self)
+            super().close()
+
+    yield lambda name="kept": Closed(tmp_path / name)
+    while opened:
+        opened[-1].close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def begin(request, sqlite_store):
+    """Begin benches, on either keeper of the log."""
+
+    def bench(**more) -> Bench:
+        store = MemoryStore() if request.param == "memory" else sqlite_store()
+        return Bench(store=store, **more)
+
+    return bench
