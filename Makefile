@@ -36,6 +36,10 @@ picture: .venv/run.stamp ## draw the README's picture from a real run
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
+selectors: .venv/dev.stamp  ## run every test on each selector that this machine has
+	for one in $$($(BIN)/python -c 'from chatd.net.loop import SELECTORS; print(*SELECTORS)'); do \
+		echo "== $$one"; CHATD_SELECTOR=$$one $(BIN)/python -m pytest -q -n $(JOBS) || exit 1; done
+
 lint: .venv/dev.stamp   ## style
 	$(BIN)/ruff check $(LINES)
 	$(BIN)/ruff format --check $(LINES)
@@ -48,4 +52,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo picture test faults lint types check clean
+.PHONY: help chat demo picture test selectors faults lint types check clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -69,7 +70,7 @@ def parse(argv: Sequence[str]) -> Config:
         keep_days=_at_least_0(args.keep_days, "--keep-days"),
         keep_bytes=_bytes(args.keep_bytes),
         grace=_at_least_0(args.grace, "--grace"),
-        selector=args.selector,
+        selector=_selector(args.selector),
         max_clients=_at_least_0(args.max_clients, "--max-clients"),
     )
 
@@ -120,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         help="forget the oldest messages of a log above 500M, 2G (default: no bound)")  # fmt: skip
     add("--grace", default="30", metavar="SECONDS",
         help="for a lost shell to come back before others are told (default: 30)")  # fmt: skip
-    add("--selector", choices=sorted(SELECTORS), default="", help="how to wait for sockets")
+    add("--selector", default=os.environ.get("CHATD_SELECTOR", ""), metavar="NAME",
+        help=f"how to wait for sockets: {', '.join(SELECTORS)} (or by CHATD_SELECTOR)")  # fmt: skip
     add("--max-clients", default="0", metavar="N", help="connections at once (default: no bound)")
     add("--version", action="version", version=f"chatd {__version__}")
     return parser
@@ -136,6 +138,12 @@ def _at_least_0(text: str, option: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(f'{option} takes a whole number, not "{text}"')
+
+
+def _selector(name: str) -> str:
+    if name and name not in SELECTORS:
+        raise ConfigError(f'"{name}" is no selector here; there are {", ".join(SELECTORS)}')
+    return name
 
 
 def _bytes(text: str) -> int:

@@ -16,7 +16,7 @@ from harness.values import size
 from harness.yaml_nodes import Value, read
 
 KEYS = ("profile", "server", "roles", "can", "delivery", "fence", "acts", "phrases", "patience")
-SERVER_KEYS = ("run", "ready", "args", "env", "console", "exclusive", "host", "prompt")
+SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", "host", "prompt")
 ROLE_KEYS = ("like", "pty", "pipe", "tcp", "args", "env", "size", "prompt", "view", "echo",
              "login", "called", "frames", "stdin", "answers")  # fmt: skip
 DELIVERIES = ("acknowledged", "inline")
@@ -51,6 +51,7 @@ class ServerSpec(Struct):
     listens: int | None = None
     args: list[Any] = field(default_factory=list)
     env: dict[str, Any] = field(default_factory=dict)
+    passes: list[str] = field(default_factory=list)  # variables it gets from whoever runs us
     host: str = "127.0.0.1"
     console: bool = False
     exclusive: bool = False

@@ -37,7 +37,8 @@ def start_server(run: Run) -> None:
         place["host"], place["port"] = run.options.at
         return
     _take_turn(run, spec.exclusive)
-    extra = {**spec.env, **run.scenario.server_env}
+    passed = {name: os.environ[name] for name in spec.passes if name in os.environ}
+    extra = {**passed, **spec.env, **run.scenario.server_env}
     args = [*spec.args, *run.scenario.server_args]
     run.server.start(_launch(run, run.options.server or spec.run, args, extra, "server"))
     _wait_for_server(run, time.monotonic() + max(run.patience, run.seconds(START_PATIENCE)))
