@@ -59,7 +59,7 @@ def test_every_option_arrives():
         (["٣"], "no port"),
         (["8000", "a", "b"], "unrecognized arguments: b; see chatd --help"),
         (["--colour"], "unrecognized arguments"),
-        (["--selector", "magic"], "invalid choice"),
+        (["--selector", "magic"], "is no selector here"),
         (["--log-content", "some"], "invalid choice"),
         (["--max-clients", "-3"], "--max-clients"),
         (["--max-clients", "many"], "takes a whole number"),
