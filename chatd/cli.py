@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from chatd.config import Config, parse, parse_transfer
-from chatd.daemon import Daemon, filed_accounts, say_error
+from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
 from chatd.log import ServerLog
 from chatd.net.listen import listen
 from chatd.passwords import set_password
@@ -49,6 +49,7 @@ def serve(config: Config) -> int:
     try:
         numbers = count(store.first_free_number())
         accounts = filed_accounts(config, store.accounts(), lambda: next(numbers))
+        check_operators(config, [*store.accounts(), *accounts])
         daemon = Daemon(config, store, log, passwords=accounts)
         daemon.loop.listen_on(sockets)
         return daemon.run(greeting(config, port, folder, log.path))

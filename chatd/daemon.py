@@ -298,6 +298,16 @@ def _kept(store: Store, passwords: Sequence[Account]) -> Kept:
     )
 
 
+def check_operators(config: Config, accounts: Iterable[Account]) -> None:
+    """Nobody becomes an operator by being the first to say a name. Raises `ConfigError`."""
+    proved = {account.login for account in accounts if account.password is not None}
+    for name in sorted(config.operators - proved):
+        raise ConfigError(
+            f"--operator {name}: that name has no password; add it to a password file, "
+            "or let its owner /register it first"
+        )
+
+
 def _setup(config: Config, store: Store) -> Setup:
     return Setup(
         epoch=store.epoch,
@@ -319,9 +329,13 @@ def filed_accounts(
     """The accounts of the password file, with the numbers they had before."""
     if config.passwords is None:
         return []
-    numbers = {account.login: account for account in known}
+    everybody = list(known)
+    numbers = {account.login: account for account in everybody}
+    shown = {account.key: account for account in everybody if account.key != account.login}
     accounts = []
     for key, (name, secret) in read_file(config.passwords).items():
+        if key in shown:
+            raise ConfigError(f"{config.passwords}: {shown[key].login} is called {name} now")
         before = numbers.get(key) or Account(new_number(), name, key, key)
         accounts.append(structs.replace(before, login=key, password=secret, filed=True))
     return accounts

@@ -74,17 +74,22 @@ def _create(hub: Hub, session: Session, asked: Group) -> list[Effect]:
     kept = Kept(hub.new_number(), name, key, session.number, hub.now.wall)
     found, failed = _people(hub, asked.names, known={session.number: None})
     people = [hub.of_session(session), *found]
+    _check_size(len(people))
     change = Change("created", name, [one.name for one in people])
     joins = [Join(kept.number, one.number) for one in people]
     made = [effect for one in people for effect in hub.keep(one)]
     return made + _change(hub, session, asked, kept, change, [PutGroup(kept), *joins], failed)
 
 
+def _check_size(members: int) -> None:
+    if members > MAX_MEMBERS:
+        raise PeerError(ErrorCode.GROUP_FULL, limit=MAX_MEMBERS)
+
+
 def _add(hub: Hub, session: Session, asked: Group) -> list[Effect]:
     room = _owned(hub, session, asked)
     found, failed = _people(hub, asked.names, room.members)
-    if len(room.members) + len(found) > MAX_MEMBERS:
-        raise PeerError(ErrorCode.GROUP_FULL, limit=MAX_MEMBERS)
+    _check_size(len(room.members) + len(found))
     if not found:
         return _info_of(hub, session, asked, [room], failed)
     change = Change("added", room.kept.name, [one.name for one in found])

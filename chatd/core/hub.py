@@ -502,7 +502,13 @@ class Hub:
             session.admit(item)
             return commands.COMMANDS[type(item)](self, session, item)
         except PeerError as wrong:
-            return self.refuse(session, wrong, getattr(item, "id", None))
+            re = getattr(item, "id", None)
+            if type(item) not in commands.APPENDING or not self._must_wait(wrong, released=False):
+                return self.refuse(session, wrong, re)
+            # It did not wait, but its refusal must not overtake the answers to those before it.
+            wrong.details |= {"re": re} if re is not None else {}
+            session.inbox.appendleft(wrong)
+            return []
 
     def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:
         session.garbage = session.garbage + 1 if wrong.code is ErrorCode.NOT_JSON else 0

@@ -235,7 +235,7 @@ def assigned_name(hub: Hub, address: str) -> str:
     remembered = hub.guest_numbers.get(address)
     for number in chain([remembered] if remembered else [], count(1)):
         name = hub.setup.guest_name.format(n=number)
-        if fold(name) not in hub.accounts:
+        if fold(name) not in hub.accounts and fold(name) not in hub.groups.by_key:
             break
     hub.guest_numbers[address] = number
     hub.guest_numbers.move_to_end(address)
