@@ -126,6 +126,13 @@ class Bench:
             inbox.clear()
         return conn
 
+    def enter(self, name=None, *, plain=False, **fields) -> tuple[int, Message, list[Message]]:
+        """A connection with a session, its `welcome`, and what waited for it."""
+        conn = self.connect()
+        first, *rest = self.say(conn, Hello(name=name, **fields, **({} if plain else {"v": 1})))
+        assert conn in self.opened, first
+        return conn, first, rest
+
     def lose(self, conn: int, why="eof"):
         self.run(self.hub.lost(conn, why, self.now))
         self.turn_ends()
