@@ -47,6 +47,7 @@ MIGRATIONS = (
         room      INTEGER NOT NULL,
         since     INTEGER NOT NULL,           -- seq of the first entry they see
         until     INTEGER,                    -- ... and of the last; NULL while they are in it
+        place     INTEGER NOT NULL,           -- counts who joined the room, in their order
         PRIMARY KEY (account, room, since)
     ) WITHOUT ROWID;
     CREATE TABLE cursors (

@@ -171,8 +171,9 @@ class SqliteStore:
     def join(self, change: Join, seq: int) -> None:
         """An interval of membership begins."""
         self._db.execute(
-            "INSERT OR IGNORE INTO members VALUES (?, ?, ?, NULL)",
-            (change.account, change.group, seq),
+            "INSERT OR IGNORE INTO members (account, room, since, place)"
+            " VALUES (?, ?, ?, (SELECT count(*) FROM members WHERE room = ?))",
+            (change.account, change.group, seq, change.group),
         )
 
     def part(self, change: Part, seq: int) -> None:
@@ -305,7 +306,7 @@ class SqliteStore:
 
     def _kept(self, group: Group) -> KeptGroup:
         rows = self._db.execute(
-            "SELECT account, until FROM members WHERE room = ? ORDER BY since, account",
+            "SELECT account, until FROM members WHERE room = ? ORDER BY place",
             (group.number,),
         ).fetchall()
         present = [account for account, until in rows if until is None]
