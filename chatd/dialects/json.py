@@ -34,6 +34,7 @@ from chatd.wire.messages import (
 from chatd.wire.text import harmless
 
 CODES = by_code(FromClient)
+TOLD_TO_PLAIN = ("shutdown", "kicked", "error")  # reasons of a `bye` that S3 has no code for
 _decode = msgspec.json.Decoder(FromClient).decode
 
 
@@ -50,7 +51,7 @@ def plain(message: Message) -> bytes:
 
 
 def _bye(message: Bye) -> Message | None:
-    return Incoming(SERVER, message.text) if message.reason in ("shutdown", "kicked") else None
+    return Incoming(SERVER, message.text) if message.reason in TOLD_TO_PLAIN else None
 
 
 def _ack(message: Ack) -> Message | None:

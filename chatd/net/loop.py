@@ -81,6 +81,7 @@ class Loop:
         self._max_clients = max_clients
         self._refusal = refusal
         self._numbers = 0
+        self._leaving = 0  # connections that are closed from our side
         self._listeners: list[socket.socket] = []
         self._dirty: dict[Connection, None] = {}  # to be written or closed at the end of this turn
         self._go_on = False  # writing has given the application something to do
@@ -205,7 +206,8 @@ class Loop:
             self._admit(sock, plain_address(address))
 
     def _admit(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        full = self._max_clients and len(self.connections) >= self._max_clients
+        here = len(self.connections) - self._leaving
+        full = self._max_clients and here >= self._max_clients
         if full or (self._fd_limit and sock.fileno() >= self._fd_limit):
             self._refuse(sock)
             return
@@ -353,11 +355,13 @@ class Loop:
             self._forget(connection)
             return
         connection.hang_up()
+        self._leaving += 1
         self.after(LINGER, lambda: self._forget(connection))
 
     def _forget(self, connection: Connection) -> None:
         if self.connections.pop(connection.id, None) is None:
             return
+        self._leaving -= connection.hung_up
         with contextlib.suppress(KeyError):
             self._selector.unregister(connection.sock)
         connection.sock.close()

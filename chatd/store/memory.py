@@ -211,7 +211,7 @@ def page(ticket: int, find: Find, rows: list[Row], head: int) -> Page:
     """What of the rows (newest first for `latest`) goes into one page, oldest first."""
     size, end = 0, 0
     for row in rows[: find.limit]:
-        size += len(row.entry.content)
+        size += len(row.entry.content.encode())
         end += 1
         if size >= find.size:
             break

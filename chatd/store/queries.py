@@ -13,7 +13,7 @@ from chatd.core.effects import Find
 COLUMNS = "l.seq, l.kind, l.author, l.name, l.target, l.content, l.ts, l.id"
 
 TO_ME = "log l WHERE l.target = :me AND l.kind = 'direct'"
-BY_ME = "log l WHERE l.author = :me AND l.kind = 'direct'"
+BY_ME = "log l WHERE l.author = :me AND l.kind = 'direct' AND l.target <> :me"
 TO_ALL = "log l WHERE l.target = 0 AND l.kind = 'broadcast' AND l.seq > :heard"
 IN_ROOM = (
     "members m JOIN log l ON l.target = m.room AND l.seq >= m.since"
@@ -21,7 +21,7 @@ IN_ROOM = (
     " WHERE m.account = :me AND l.kind IN ('group', 'event')"
 )
 VISIBLE = (
-    "(l.kind = 'direct' AND :me IN (l.target, l.author) OR l.kind = 'broadcast'"
+    "(l.kind = 'direct' AND :me IN (l.target, l.author) OR l.kind = 'broadcast' AND l.seq > :heard"
     " OR l.kind = 'group' AND EXISTS (SELECT 1 FROM members m WHERE m.account = :me"
     " AND m.room = l.target AND m.since <= l.seq AND (m.until IS NULL OR l.seq <= m.until)))"
 )

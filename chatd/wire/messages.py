@@ -23,6 +23,7 @@ WINDOW_ITEMS = 256  # unconfirmed items in flight to one session
 WINDOW_BYTES = 262_144  # ... and their bytes
 
 Id = Annotated[str, Meta(max_length=MAX_ID)]
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a place in the log
 Name = Annotated[str, Meta(max_length=1024)]  # what is too long for a name gets 104, not 204
 
 
@@ -37,7 +38,7 @@ class Position(Struct, frozen=True):
     """A place in the log that `epoch` names."""
 
     epoch: str
-    seq: int
+    seq: Seq
 
 
 class Hello(Message, frozen=True):
@@ -89,13 +90,13 @@ class OutgoingGroup(Message, frozen=True, tag="outgoing_group"):
 class Received(Message, frozen=True):
     """Everything up to this number is safe with the client."""
 
-    upto: Annotated[int, Meta(ge=0)]
+    upto: Seq
 
 
 class Read(Message, frozen=True, rename={"peer": "with"}):
     """A conversation was shown to an attentive person, up to this number."""
 
-    upto: Annotated[int, Meta(ge=0)]
+    upto: Seq
     peer: Name | None = None
     group: Name | None = None
 
@@ -126,8 +127,8 @@ class History(Message, frozen=True, rename={"peer": "with", "author": "from"}):
     peer: Name | None = None
     group: Name | None = None
     all: bool = False
-    before: Annotated[int, Meta(ge=0)] | None = None
-    after: Annotated[int, Meta(ge=0)] | None = None
+    before: Seq | None = None
+    after: Seq | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 50
     q: Annotated[str, Meta(max_length=256)] | None = None
     author: Name | None = None
