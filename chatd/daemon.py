@@ -153,7 +153,7 @@ class Daemon:
     def _reload(self) -> None:
         self._log.reopen()
         try:
-            known = self._hub.accounts.values()
+            known = self._hub.accounts.everybody()
             passwords = filed_accounts(self._config, known, self._hub.new_number)
         except ConfigError as error:
             self._happened("reload", {"failed": str(error)})

@@ -149,7 +149,7 @@ def test_who_is_in_the_password_file_can_be_written_to_before_the_first_log_in(b
 
 
 def filed(bench: Bench) -> Account:
-    known = bench.hub.accounts.get("bob")
+    known = bench.hub.accounts.named("bob")
     number = known.number if known else bench.hub.new_number()
     return Account(number, "bob", "bob", "bob", "pw", filed=True)
 

@@ -46,7 +46,7 @@ def _announce(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
 
 def _stats(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     uptime = int(hub.now.monotonic - hub.started.monotonic)
-    known = len({account.number for account in hub.accounts.values()})
+    known = len(hub.accounts.everybody())
     figures = Stats(asked.id, len(hub.online), known, hub.seq, uptime)
     return [Send([session.conn], figures)]
 

@@ -61,7 +61,7 @@ def _presence(hub: Hub, one: Session) -> Presence:
 
 def seen(hub: Hub, session: Session, asked: AskSeen) -> list[Effect]:
     """Whether somebody is here, or when it was last."""
-    account = hub.find(asked.name)
+    account = hub.accounts.find(asked.name)
     if account.key in hub.online:
         return [Send([session.conn], Seen(account.name, True, asked.id))]
     when = timestamp(account.last_seen) if account.last_seen else None
@@ -73,7 +73,7 @@ def newname(hub: Hub, session: Session, asked: Newname) -> list[Effect]:
     account = session.account
     assert account is not None
     key = check_name(asked.name)
-    holder = hub.accounts.get(key)
+    holder = hub.accounts.named(key)
     taken = holder is not None and holder.number != account.number
     if taken or key in hub.groups.by_key:
         raise PeerError(ErrorCode.NAME_TAKEN, name=asked.name)
@@ -107,7 +107,7 @@ def _change_account(
     def then(done: Stored | Failed) -> list[Effect]:
         if isinstance(done, Stored):
             return told()
-        hub.know(before)
+        hub.accounts.know(before)
         session.account = before
         hub.reseat()
         return hub.refuse(session, PeerError(done.code), re)

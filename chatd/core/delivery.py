@@ -51,7 +51,7 @@ def direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
 
 
 def _receiver(hub: Hub, name: str) -> Account:
-    receiver = hub.find(name)
+    receiver = hub.accounts.find(name)
     if receiver.key not in hub.online:
         if receiver.assigned:
             raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name)
@@ -123,7 +123,7 @@ def _acknowledge(
             return []
     elif entry.id is None:
         return []
-    seen = hub.account(gone[0]) if queued else None
+    seen = hub.accounts.numbered(gone[0]) if queued else None
     last_seen = timestamp(seen.last_seen) if seen and seen.last_seen else None
     ack = Ack(
         entry.id,

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from chatd.core.effects import (
     EVERYONE,
     Account,
@@ -21,7 +19,6 @@ from chatd.core.effects import (
     Effect,
     Failed,
     Find,
-    MoveCursors,
     Page,
     Row,
     Send,
@@ -235,19 +232,19 @@ def confirm(hub: Hub, session: Session, upto: int) -> list[Effect]:
 
 def _note_arrived(hub: Hub, reader: int, arrived: Iterable[InFlight], upto: int) -> None:
     reached: dict[int, int] = {}
+    authors: dict[int, set[int]] = {}
     for mark in arrived:
         if mark.conversation != EVERYONE:
             reached[mark.conversation] = mark.seq
-            hub.to_tell.setdefault((reader, mark.conversation), set()).add(mark.author)
+            authors.setdefault(mark.conversation, set()).add(mark.author)
     for number, seq in reached.items():
-        hub.move(reader, number, delivered=seq)
-    if upto > hub.received_by.get(reader, 0):
-        hub.received_by[reader] = hub.moved_accounts[reader] = upto
+        hub.positions.move(reader, number, authors[number], hub.now.wall, delivered=seq)
+    hub.positions.received(reader, upto)
 
 
 def confirm_earlier(hub: Hub, session: Session, after: int) -> list[Effect]:
     """What came over an earlier connection is confirmed only now, by going on behind it."""
-    own = hub.received_by.get(session.number, after)
+    own = hub.positions.begin(session.number, after)
     if after <= own:
         return []
     wanted = Find(
@@ -273,48 +270,35 @@ def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
         room = hub.groups.find(said.group, session.number)
         number, authors = room.kept.number, room.authors
     elif said.peer is not None:
-        number = hub.find(said.peer).number
+        number = hub.accounts.find(said.peer).number
         authors = {number}
     else:
         raise PeerError(ErrorCode.MISSING_FIELD, field="with")
     upto = min(said.upto, hub.seq if session.live else session.position)
-    if upto > hub.cursor(session.number, number).read:
-        hub.move(session.number, number, delivered=upto, read=upto)
-        hub.to_tell.setdefault((session.number, number), set()).update(authors)
+    if upto > hub.positions.cursor(session.number, number).read:
+        hub.positions.move(session.number, number, authors, hub.now.wall, delivered=upto, read=upto)
     return []
 
 
 def flush(hub: Hub) -> list[Effect]:
     """Store, once per turn, what moved; the authors are told when that is durable."""
-    if hub.retrying or not (hub.moved_accounts or hub.moved_cursors):
+    moved = None if hub.retrying else hub.positions.take_moves()
+    if moved is None:
         return []
-    moves = MoveCursors(hub.moved_accounts, list(hub.moved_cursors.values()))
-    to_tell = hub.to_tell
-    hub.moved_accounts, hub.moved_cursors, hub.to_tell = {}, {}, {}
+    moves, to_tell = moved
 
     def then(done: Stored | Failed) -> list[Effect]:
         if isinstance(done, Failed):
-            return _put_back(hub, moves, to_tell)
+            hub.positions.put_back(moves, to_tell)
+            return hub.retry_soon()
         return [
             effect
             for (reader, number), authors in to_tell.items()
             for author in authors
-            for effect in _tell(hub, author, hub.cursor(reader, number))
+            for effect in _tell(hub, author, hub.positions.cursor(reader, number))
         ]
 
     return hub.submit(moves, then)
-
-
-def _put_back(
-    hub: Hub, moves: MoveCursors, to_tell: dict[tuple[int, int], set[int]]
-) -> list[Effect]:
-    """It could not be stored: once more a little later, with what has moved since."""
-    hub.moved_accounts = {**moves.received, **hub.moved_accounts}
-    older = {(one.account, one.conversation): one for one in moves.conversations}
-    hub.moved_cursors = older | hub.moved_cursors
-    for key, authors in to_tell.items():
-        hub.to_tell.setdefault(key, set()).update(authors)
-    return hub.retry_soon()
 
 
 def _tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
@@ -327,7 +311,7 @@ def _tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
 def _receipt(hub: Hub, cursor: Cursor) -> Receipt:
     by = hub.name_of(cursor.account)
     group = cursor.conversation in hub.groups.rooms
-    account = hub.account(cursor.account)
+    account = hub.accounts.numbered(cursor.account)
     shared = account is None or account.receipts
     return Receipt(
         by,
@@ -351,28 +335,18 @@ def receipts_since(hub: Hub, account: Account, moment: int) -> list[Effect]:
     moved = [
         cursor
         for number in numbers
-        for cursor in hub.cursors.get(number, {}).values()
+        for cursor in hub.positions.of_conversation(number)
         if cursor.moved >= moment
     ]
     newest = sorted(moved, key=lambda cursor: cursor.moved)[-TOLD_AT_ONCE:]
     return [effect for cursor in newest for effect in _tell(hub, account.number, cursor)]
 
 
-def moved_cursor(before: Cursor, delivered: int, read: int, now: int) -> Cursor:
-    """A cursor only ever moves forward."""
-    return structs.replace(
-        before,
-        delivered=max(before.delivered, delivered),
-        read=max(before.read, read),
-        moved=now,
-    )
-
-
 def name_in(hub: Hub, number: int) -> str:
     """The name of an account or a group, whoever it is."""
     if number == EVERYONE:
         return SERVER
-    account = hub.account(number)
+    account = hub.accounts.numbered(number)
     if account:
         return account.name
     room = hub.groups.rooms.get(number)

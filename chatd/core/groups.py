@@ -106,7 +106,7 @@ def _people(
     failed: list[GroupFailure] = []
     for name in names:
         try:
-            one = hub.find(name)
+            one = hub.accounts.find(name)
         except PeerError as wrong:
             failed.append(GroupFailure(name, int(wrong.code)))
             continue
@@ -139,7 +139,7 @@ def _remove(hub: Hub, session: Session, asked: Group) -> list[Effect]:
 def _member(hub: Hub, room: Room, name: str) -> Account:
     wrong = PeerError(ErrorCode.NO_SUCH_MEMBER, name=name, group=room.kept.name)
     try:
-        one = hub.find(name)
+        one = hub.accounts.find(name)
     except PeerError:
         raise wrong from None
     if one.number not in room.members:

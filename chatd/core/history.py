@@ -26,7 +26,7 @@ def history(hub: Hub, session: Session, asked: History) -> list[Effect]:
         limit=asked.limit,
         size=PAGE_BYTES,
         target=_target(hub, session, asked),
-        author=hub.find(asked.author).number if asked.author is not None else None,
+        author=hub.accounts.find(asked.author).number if asked.author is not None else None,
         words=asked.q,
     )
 
@@ -43,7 +43,7 @@ def _target(hub: Hub, session: Session, asked: History) -> int | None:
     if asked.group is not None:
         return hub.groups.find_past(asked.group, session.number).kept.number
     if asked.peer is not None:
-        return hub.find(asked.peer).number
+        return hub.accounts.find(asked.peer).number
     if asked.all:
         return None
     raise PeerError(ErrorCode.MISSING_FIELD, field="with")

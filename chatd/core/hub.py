@@ -19,7 +19,8 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from chatd.core import commands, flow
+from chatd.core import alarms, commands, flow
+from chatd.core.accounts import Accounts
 from chatd.core.effects import (
     Account,
     Alarm,
@@ -39,6 +40,7 @@ from chatd.core.effects import (
     Submit,
 )
 from chatd.core.limits import Limits, Tries
+from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
 from chatd.core.session import Gone, Item, Session, State
 from chatd.wire.errors import FAULTS, ErrorCode, PeerError
@@ -49,7 +51,6 @@ from chatd.wire.messages import (
     Notice,
     NoticeKind,
     OutgoingGroup,
-    Ping,
 )
 from chatd.wire.names import fold
 from chatd.wire.text import timestamp
@@ -64,8 +65,6 @@ NOTICES: dict[NoticeKind, str] = {
     "removed": "{name} was removed.",
     "renamed": "{name} is now known as {new}.",
 }
-
-
 SOON = 0.05  # seconds between two pieces of a long purge, for those who talk meanwhile
 
 
@@ -108,28 +107,23 @@ class Hub:
     ) -> None:
         self.setup = setup
         self.seq = kept.seq  # of the newest entry of the log
-        self.now = now  # of what is being handled
+        self.now: Now = now  # of what is being handled
         self.started = now
         self.purged = kept.purged  # entries up to this one are no longer in the log
         self.new_token = new_token
         self.sessions: dict[int, Session] = {}  # every connection, by its number
         self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
-        self.accounts: dict[str, Account] = {}  # by shown and by log-in name
-        self._by_number: dict[int, Account] = {}
+        self.accounts = Accounts(kept.accounts)
         self.by_account: dict[int, Session] = {}  # who is in the chat, by account
         self.live: dict[int, Session] = {}  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
         self.changing = 0  # changes of groups that the store has not answered
         # Accounts that may resume before others are told, with their names, and until when.
         self.departed: dict[int, tuple[str, float]] = {}
-        self.received_by: dict[int, int] = {}  # account to the seq it has confirmed
+        self.positions = Positions(kept.accounts, kept.cursors)
         self.waiting = dict(kept.waiting)  # account to the number of messages for its return
-        self.cursors: dict[int, dict[int, Cursor]] = {}  # by conversation, then by account
-        self.moved_accounts: dict[int, int] = {}  # what `flush` has still to store
-        self.moved_cursors: dict[tuple[int, int], Cursor] = {}
         self.retrying = False  # the store has refused something that is tried again
         self._unkept: set[int] = set()  # accounts that it has refused
-        self.to_tell: dict[tuple[int, int], set[int]] = {}  # authors, by reader and conversation
         self.tries = Tries(setup.limits)
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
         self.stopping = False
@@ -138,11 +132,6 @@ class Hub:
         self._waiting: dict[int, Then] = {}
         self._blocked: dict[int, list[Session]] = {}
         self._newest_stored = 0  # the last ticket that went to the store
-        for account in kept.accounts:
-            self.know(account)
-            self.received_by[account.number] = account.received
-        for cursor in kept.cursors:
-            self.cursors.setdefault(cursor.conversation, {})[cursor.account] = cursor
 
     # --- what the daemon tells -----------------------------------------------------------------
 
@@ -227,7 +216,7 @@ class Hub:
     def alarm(self, kind: str, conn: int, now: Now) -> list[Effect]:
         """A time is over; what it was for may be long settled."""
         self.now = now
-        return ALARMS[kind](self, conn)
+        return alarms.ALARMS[kind](self, conn)
 
     def shut_down(self, reason: str, now: Now) -> list[Effect]:
         """Log everybody off, then stop."""
@@ -264,12 +253,14 @@ class Hub:
         """
         self.now = now
         filed = {account.number: account for account in accounts}
-        new = [account for account in filed.values() if account.number not in self._by_number]
-        for known in list(self._by_number.values()):
+        new = [
+            account for account in filed.values() if self.accounts.numbered(account.number) is None
+        ]
+        for known in self.accounts.everybody():
             if known.filed and known.number not in filed:
                 filed[known.number] = structs.replace(known, password=None, filed=False)
         for account in filed.values():
-            self.know(account)
+            self.accounts.know(account)
         for session in self.online.values():
             if session.account:
                 session.account = filed.get(session.account.number, session.account)
@@ -299,10 +290,10 @@ class Hub:
 
     def put_account(self, account: Account, then: Then | None = None) -> list[Effect]:
         """Know this account from now on, and keep it where it is not an assigned name's."""
-        self.know(account)
+        self.accounts.know(account)
         if account.assigned:
             return []
-        begins = self.received_by.setdefault(account.number, self.seq)  # the past is not for it
+        begins = self.positions.begin(account.number, self.seq)  # the past is not for it
         password = None if account.filed else account.password
         kept = structs.replace(account, password=password, received=begins)
         return self.submit(
@@ -326,34 +317,9 @@ class Hub:
     def retry(self) -> list[Effect]:
         """Keep what the store has refused; positions go with the end of this turn."""
         self.retrying = False
-        accounts = [self._by_number[one] for one in self._unkept if one in self._by_number]
+        accounts = [one for one in map(self.accounts.numbered, self._unkept) if one]
         self._unkept.clear()
         return [effect for account in accounts for effect in self.put_account(account)]
-
-    def know(self, account: Account) -> None:
-        """This is the account of its number from now on, until the next start."""
-        self.forget(account.number)
-        self._by_number[account.number] = account
-        self.accounts[account.login] = account
-        self.accounts[account.key] = account
-
-    def forget(self, number: int) -> None:
-        """The account of that number is known no more, under no name."""
-        known = self._by_number.pop(number, None)
-        if known:
-            self.accounts.pop(known.login, None)
-            self.accounts.pop(known.key, None)
-
-    def find(self, name: str) -> Account:
-        """The account of a name; raises `PeerError` (301) in the words that S1 wants."""
-        try:
-            return self.accounts[fold(name)]
-        except (KeyError, PeerError):
-            raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name) from None
-
-    def account(self, number: int) -> Account | None:
-        """The account of that number."""
-        return self._by_number.get(number)
 
     def name_of(self, number: int) -> str:
         """The name of an account or a group."""
@@ -377,18 +343,6 @@ class Hub:
         if session:
             session.account = kept
         return self.put_account(kept)
-
-    def cursor(self, account: int, conversation: int) -> Cursor:
-        """How far somebody is in a conversation."""
-        found = self.cursors.get(conversation, {}).get(account)
-        return found or Cursor(account, conversation)
-
-    def move(self, account: int, conversation: int, *, delivered: int = 0, read: int = 0) -> None:
-        """Somebody is further now; `flush` stores it."""
-        before = self.cursor(account, conversation)
-        cursor = flow.moved_cursor(before, delivered, read, self.now.wall)
-        self.cursors.setdefault(conversation, {})[account] = cursor
-        self.moved_cursors[account, conversation] = cursor
 
     def find_online(self, name: str) -> Session:
         """The open session of a name; raises `PeerError` (301)."""
@@ -457,7 +411,7 @@ class Hub:
             self.departed[account.number] = (account.name, self.now.monotonic + grace)
             return [*effects, Alarm(grace, "grace", account.number)]
         if account.assigned:
-            self.forget(account.number)
+            self.accounts.forget(account.number)
         return effects + self.notify(notice, account.name) if notice else effects
 
     def _close_account(self, account: Account, effects: list[Effect]) -> None:
@@ -516,86 +470,3 @@ class Hub:
         if session.garbage < self.setup.limits.garbage:
             return told
         return told + self.end(session, "lost", "error", "This is not the protocol spoken here.")
-
-
-def hello_is_late(hub: Hub, conn: int) -> list[Effect]:
-    """Nothing within the time: whoever connects and says nothing does not stay.
-
-    Whoever has said something has more time once, enough for a slow line.
-    """
-    session, limits = hub.sessions.get(conn), hub.setup.limits
-    if session is None or session.state is not State.GREETING:
-        return []
-    if session.heard > session.began and hub.now.monotonic - session.began < limits.slow_hello:
-        return [Alarm(limits.slow_hello - limits.hello, "hello", session.conn)]
-    return hub.refuse(session, PeerError(ErrorCode.HELLO_TIMEOUT, seconds=limits.hello))
-
-
-def ask_alive(hub: Hub, conn: int) -> list[Effect]:
-    """Ping an extended peer, and let it go when it has not answered for too long."""
-    session, limits = hub.sessions.get(conn), hub.setup.limits
-    if session is None:
-        return []
-    if hub.now.monotonic - session.heard < limits.ping / 2:
-        return [Alarm(limits.ping, "ping", session.conn)]
-    if session.misses >= limits.misses:
-        return hub.end(session, "lost", "idle", "You did not answer.")
-    session.misses += 1
-    return [Send([session.conn], Ping()), Alarm(limits.ping, "ping", session.conn)]
-
-
-def probe_is_over(hub: Hub, conn: int) -> list[Effect]:
-    """The name was wanted by somebody else; a silent extended holder is dropped."""
-    session = hub.sessions.get(conn)
-    if (
-        session is None
-        or session.plain
-        or hub.now.monotonic - session.heard < hub.setup.limits.probe
-    ):
-        return []
-    return hub.end(session, "lost", "idle", "You did not answer.")
-
-
-def grace_is_over(hub: Hub, number: int) -> list[Effect]:
-    """Somebody who could have come back has not: now the others are told."""
-    name, until = hub.departed.get(number, ("", 0.0))
-    if not name or hub.now.monotonic < until:  # back, or back and lost once more
-        return []
-    del hub.departed[number]
-    account = hub.account(number)
-    if account and account.assigned:
-        hub.forget(number)
-    return hub.notify("lost", name)
-
-
-def nothing_is_read(hub: Hub, conn: int) -> list[Effect]:
-    """It is behind, and has confirmed nothing for too long; nothing is lost to it (502)."""
-    session = hub.sessions.get(conn)
-    if session is None:
-        return []
-    if session.live:
-        session.watched = False
-        return []
-    rest = session.confirmed + hub.setup.limits.reading - hub.now.monotonic
-    if rest > 0:
-        return [Alarm(rest, "reading", conn)]
-    told = Send([conn], Error.of(PeerError(ErrorCode.NOT_READING), fatal=True))
-    return [told, *hub.drop(session, "not_reading", "lost")]
-
-
-def read_again(hub: Hub, conn: int) -> list[Effect]:
-    """The log could not be read for this session; it may be possible now."""
-    session = hub.sessions.get(conn)
-    return flow.read_on(hub, session) if session else []
-
-
-ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
-    "hello": hello_is_late,
-    "ping": ask_alive,
-    "probe": probe_is_over,
-    "grace": grace_is_over,
-    "reading": nothing_is_read,
-    "continue": read_again,
-    "retry": lambda hub, _: hub.retry(),
-    "purge": lambda hub, _: hub.purge(hub.now),
-}

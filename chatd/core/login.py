@@ -44,7 +44,7 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     if said.name is None:
         return _enter_unnamed(hub, session)
     key = check_name(said.name)
-    account = hub.accounts.get(key)
+    account = hub.accounts.named(key)
     if key in hub.groups.by_key:
         raise PeerError(ErrorCode.BAD_NAME, why="it is the name of a group")
     if account and said.token and account.token == token_hash(said.token):
@@ -75,7 +75,7 @@ def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
 
 
 def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effect]:
-    account = hub.accounts.get(key)
+    account = hub.accounts.named(key)
     holder = hub.online.get(account.key) if account else None
     if holder and said.password is None:
         return _already(hub, session, holder)
@@ -93,7 +93,7 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
 
 def _holder_or_open(hub: Hub, session: Session, said: Hello, key: str) -> list[Effect]:
     """A name without a password belongs to whoever says it, while nobody else has it."""
-    account = hub.accounts.get(key)
+    account = hub.accounts.named(key)
     if account is None:
         account = Account(hub.new_number(), str(said.name), key, key)
     elif account.key in hub.online:
@@ -126,7 +126,7 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
         hub.tries.failed(session.address, hub.now.monotonic)
         return hub.refuse(session, PeerError(ErrorCode.BAD_LOGIN))
     session.authenticated = True
-    return open_session(hub, session, hub.accounts.get(account.login, account))
+    return open_session(hub, session, hub.accounts.named(account.login) or account)
 
 
 def open_session(
@@ -160,7 +160,7 @@ def open_session(
 
 def _start(hub: Hub, session: Session, said: Hello) -> tuple[int, bool]:
     """The number behind which this session goes on, and whether some of that is gone."""
-    own = hub.received_by.setdefault(session.number, hub.seq)
+    own = hub.positions.begin(session.number, hub.seq)
     start, gap = own, False
     if said.after is not None and not session.plain:
         session.resumable = True
