@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from chatd.wire.messages import Item
 from chatsh.conversation import Conversation, ExitCode
 from chatsh.link import Link
 
@@ -77,7 +78,7 @@ class Batch:
 
     # --- the front, called from any thread ---
 
-    def show(self, text: Text) -> None:
+    def show(self, text: Text, _: Item | None = None) -> None:
         """Queue lines for standard output."""
         self._outbox.append(text)
         self._lines.wake()
@@ -107,6 +108,7 @@ class Batch:
                 self._step()
         finally:
             self._conversation.keeper.stop()
+        self._conversation.keep_unsent()
         self._print()
         return self._code
 

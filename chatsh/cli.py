@@ -202,6 +202,8 @@ def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
     """Print what a newcomer sees before the first prompt."""
     if opened.motd:
         print(harmless(opened.motd))
+    if opened.gap:
+        print(render.GAP)
     if opened.name and not asked_name:
         print(f"you are {harmless(opened.name)}")
     answer = link.ask(Who())

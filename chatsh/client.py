@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -69,6 +69,7 @@ from chatd.wire.messages import (
     Who,
     encode,
 )
+from chatd.wire.names import fold
 
 MAX_FRAME = 16 * 1024 * 1024  # bytes of one object from a server: the names of 100,000 people
 
@@ -98,6 +99,7 @@ class Opened(NamedTuple):
     name: str | None
     extended: bool
     motd: str | None = None
+    gap: bool = False  # some of what was said meanwhile is not kept any more
 
 
 class Refused(NamedTuple):
@@ -145,6 +147,13 @@ _MY_GROUPS = "groups"  # the id of our own question which groups there are
 _NOT_IN_S3 = "This server does not know how to do that."
 
 
+def _folded(name: str) -> str:
+    try:
+        return fold(name)
+    except PeerError:
+        return name
+
+
 def _fitting(request: Request) -> tuple[type, ...]:
     """What may answer it; no server can surprise a client with anything else."""
     return (Error, type(None), *_REPLIES[type(request)])
@@ -178,6 +187,7 @@ class Client:
         self._epoch = ""  # names the log that `_seq` counts in
         self._seq = 0  # everything up to there is here
         self._confirmed = 0  # ... and the server knows it
+        self._looked: dict[tuple[str | None, str | None], int] = {}  # at, and not told yet
         self._framer = Framer(MAX_FRAME)
         self._unanswered: dict[str, Request] = {}  # by id, in the order of sending
         self._segments: list[bytes] = []
@@ -206,9 +216,19 @@ class Client:
             )
         )
 
-    def send(self, request: Request) -> str:
-        """Ask the server for something; the id returned is the one of its `Answered`."""
-        key = next(self._ids)
+    @property
+    def pending(self) -> dict[str, Request]:
+        """What waits for its answer, by id, in the order of sending."""
+        return dict(self._unanswered)
+
+    def send(self, request: Request, key: str = "") -> str:
+        """Ask the server for something; the id returned is the one of its `Answered`.
+
+        `key` is that id where the request may have reached the server once already. Raises
+        `UnicodeEncodeError` for half a character, and then nothing is sent.
+        """
+        encode(request)
+        key = key or next(self._ids)
         self._unanswered[key] = request
         if self.opened:
             self._transmit(key, request)
@@ -219,9 +239,15 @@ class Client:
         self._write(Ping() if self.extended else Who())
 
     def read(self, upto: int, *, peer: str | None = None, group: str | None = None) -> None:
-        """Tell that somebody has looked at a conversation, up to this number."""
-        if self.opened and self.extended:
-            self._write(Read(upto, peer, group))
+        """Tell that somebody has looked at a conversation, up to this number, now or later."""
+        self._looked[peer, group] = upto
+        self._tell_looked()
+
+    def _tell_looked(self) -> None:
+        if self.opened:
+            looked, self._looked = self._looked, {}
+            for (peer, group), upto in looked.items():
+                self._write(Read(upto, peer, group))
 
     def quit(self) -> None:
         """Say that this is a leaving, not a loss; the server closes."""
@@ -277,13 +303,15 @@ class Client:
 
     def _group_changed(self, event: GroupEvent) -> None:
         gone = event.kind == "deleted" or (event.kind == "removed" and self.name in event.names)
-        others = tuple(group for group in self.groups if group != event.group)
-        if gone:
-            self.groups = others
-        elif event.kind == "renamed" and event.to is not None:
-            self.groups = (*others, event.to)
-        else:
-            self.groups = (*others, event.group)
+        name = event.to if event.kind == "renamed" else event.group
+        self._regroup([event.group], [] if gone or name is None else [name])
+
+    def _regroup(self, old: Iterable[str | None], new: Iterable[str]) -> None:
+        """Know the groups `new` instead of those in `old`, which may be typed in any case."""
+        known = {_folded(one): one for one in self.groups}
+        for name in (*old, *new):
+            known.pop(_folded(name or ""), None)
+        self.groups = (*known.values(), *new)
 
     def _garbage(self) -> None:
         if not self.opened:
@@ -338,21 +366,34 @@ class Client:
         self.extended = welcome.v is not None
         self.name = welcome.name or self.name
         self._token = welcome.token
-        if welcome.epoch is not None and welcome.epoch != self._epoch:
-            self._epoch, self._seq, self._confirmed = welcome.epoch, 0, 0
-        self._events.append(Opened(self.name, self.extended, welcome.motd))
+        if welcome.epoch is not None:
+            self._count_in(welcome.epoch, welcome.seq)
+        self._events.append(Opened(self.name, self.extended, welcome.motd, welcome.gap))
         if self.extended:
             self._write(Group("list", id=_MY_GROUPS))
+            self._tell_looked()
         for key, request in list(self._unanswered.items()):
             self._transmit(key, request)
+
+    def _count_in(self, epoch: str, head: int | None) -> None:
+        """Forget our position in a log that is another one, or was put back to an earlier state."""
+        if epoch != self._epoch or (head is not None and head < self._seq):
+            self._epoch, self._seq, self._confirmed = epoch, 0, 0
+            self._looked.clear()
 
     def _error(self, error: Error) -> None:
         if error.re is not None:
             self._answer(error.re, error)
-        elif not self.opened and error.error != ErrorCode.BAD_TOKEN:
-            self._events.append(Refused(error))
         elif self.opened:
             self._events.append(error)
+        elif not self._comes_without(error):
+            self._events.append(Refused(error))
+
+    def _comes_without(self, error: Error) -> bool:
+        """Whether the server passes over what was wrong with our hello, and opens a session."""
+        if error.error == ErrorCode.BAD_FIELD:
+            return self._seq > 0 and not error.fatal  # a place that its log does not have
+        return error.error == ErrorCode.BAD_TOKEN
 
     def _listed(self, users: Users) -> None:
         self.users = tuple(users.users)
@@ -366,12 +407,12 @@ class Client:
 
     def _grouped(self, info: GroupInfo) -> None:
         request = self._unanswered.get(info.re or "")
-        named = tuple(row.group for row in info.groups)
-        if info.re == _MY_GROUPS:
-            self.groups = named
+        named = [row.group for row in info.groups]
+        if info.re == _MY_GROUPS or (isinstance(request, Group) and request.op == "list"):
+            self.groups = tuple(named)
         elif isinstance(request, Group):
-            old = {request.group} if request.op in ("rename", "leave", "delete") else set()
-            self.groups = (*(one for one in self.groups if one not in {*named, *old}), *named)
+            gone = request.op in ("rename", "leave", "delete")
+            self._regroup([request.group] if gone else [], named)
         self._replied(info)
 
     def _replied(self, reply: GroupInfo | Items | Ack | Ok | Seen | Stats) -> None:

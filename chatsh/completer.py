@@ -1,4 +1,4 @@
-"""Tab completion: commands, and the names of those who are here."""
+"""Tab completion: commands, the names of those who are here, and the groups one is in."""
 
 from __future__ import annotations
 
@@ -8,41 +8,81 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from chatd.wire.text import harmless
-from chatsh.grammar import BY_WORD, SEPARATORS, Mode, quoted
+from chatsh.grammar import ANSWERS, BY_WORD, GROUP_FORMS, SEPARATORS, Mode, Names, Situation, quoted
 
 
 class ChatCompleter(Completer):
     """Completes what the grammar knows. Runs in a worker thread: it reads snapshots only."""
 
-    def __init__(self, names: Callable[[], Iterable[str]], mode: Callable[[], Mode]) -> None:
-        self._names = names
-        self._mode = mode
+    def __init__(self, situation: Callable[[], Situation]) -> None:
+        self._situation = situation
 
     def get_completions(self, document: Document, _: CompleteEvent) -> Iterator[Completion]:
         """What could stand where the cursor is."""
+        now = self._situation()
         before = document.text_before_cursor.lstrip()
         word, blank, rest = before.partition(" ")
         if not before.startswith("/"):
-            yield from self._addressees(before)
+            yield from _answers(before, now) if now.mode in ANSWERS else _addressees(before, now)
         elif not blank:
             yield from _commands(word, word)
         elif word.lower() == "/help":
             yield from _commands("/" + rest.removeprefix("/"), rest)
-        elif word.lower() in BY_WORD and BY_WORD[word.lower()].takes_name:
-            yield from self._matching(rest, lambda name: quoted(name) + " ")
+        elif word.lower() == "/group":
+            yield from _group_forms(rest, now)
+        elif word.lower() in BY_WORD:
+            takes = BY_WORD[word.lower()].takes
+            people = now.names if Names.PERSON in takes else ()
+            groups = now.groups if Names.GROUP in takes else ()
+            yield from _matching(rest, (*people, *groups), _argument)
 
-    def _addressees(self, before: str) -> Iterator[Completion]:
-        """At the beginning of a chat line a name is somebody to write to."""
-        if before and not SEPARATORS.search(before):
-            sign = "~" if self._mode() is Mode.DIRECT else "|"
-            yield from self._matching(before, lambda name: name + sign)
 
-    def _matching(self, begun: str, form: Callable[[str], str]) -> Iterator[Completion]:
-        start = begun.removeprefix('"').casefold()
-        for name in sorted(self._names(), key=str.casefold):
-            # A name that a terminal cannot show as it is cannot be typed either.
-            if name.casefold().startswith(start) and harmless(name) == name:
-                yield Completion(form(name), -len(begun), display=name)
+def _addressees(before: str, now: Situation) -> Iterator[Completion]:
+    """At the beginning of a chat line a name is somebody to write to."""
+    if before and not SEPARATORS.search(before):
+        sign = "|" if now.mode is Mode.GENERAL else "~"
+        yield from _matching(before, (*now.names, *now.groups), lambda name: name + sign)
+
+
+def _answers(before: str, now: Situation) -> Iterator[Completion]:
+    """The members of a new group, one behind the other."""
+    if now.mode is Mode.GROUP_MEMBERS:
+        begun = SEPARATORS.split(before)[-1].lstrip()
+        if begun:
+            yield from _matching(begun, now.names, lambda name: name + "~")
+
+
+def _group_forms(rest: str, now: Situation) -> Iterator[Completion]:
+    """`create GROUP NAME ...`: the word, then a group, then people."""
+    form, blank, behind = rest.partition(" ")
+    if not blank:
+        for word in sorted(GROUP_FORMS):
+            if word.startswith(form.lower()):
+                yield Completion(f"{word} ", -len(form), display=word)
+        return
+    group, begun = _last_argument(behind)
+    if group:
+        yield from _matching(begun, now.names, _argument)
+    elif form.lower() != "create":
+        yield from _matching(begun, now.groups, _argument)
+
+
+def _last_argument(text: str) -> tuple[str, str]:
+    """What is complete, and the argument that is being typed, an open quote included."""
+    opened = text.rfind('"') if text.count('"') % 2 else text.rfind(" ") + 1
+    return text[:opened].strip(), text[opened:]
+
+
+def _argument(name: str) -> str:
+    return quoted(name) + " "
+
+
+def _matching(begun: str, names: Iterable[str], form: Callable[[str], str]) -> Iterator[Completion]:
+    start = begun.removeprefix('"').casefold()
+    for name in sorted(names, key=str.casefold):
+        # A name that a terminal cannot show as it is cannot be typed either.
+        if name.casefold().startswith(start) and harmless(name) == name:
+            yield Completion(form(name), -len(begun), display=name)
 
 
 def _commands(start: str, typed: str) -> Iterator[Completion]:

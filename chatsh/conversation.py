@@ -21,6 +21,7 @@ from chatd.wire.messages import (
     Error,
     Group,
     GroupEvent,
+    GroupInfo,
     History,
     Incoming,
     IncomingBroadcast,
@@ -50,10 +51,13 @@ from chatsh.grammar import (
     Situation,
     Status,
     Switch,
+    Unsent,
     parse,
 )
 from chatsh.link import GaveUp, Keeper, Link, Lost
 from chatsh.status import Statuses
+from chatsh.unsent import Message as Unanswered
+from chatsh.unsent import Spool
 
 
 class ExitCode(IntEnum):
@@ -70,8 +74,11 @@ class ExitCode(IntEnum):
 class Front(Protocol):
     """What shows the conversation. `show` and `leave` may be called from any thread."""
 
-    def show(self, text: Text) -> None:
-        """Put lines before the person, soon and in the order of the calls."""
+    def show(self, text: Text, item: Item | None = None) -> None:
+        """Put lines before the person, soon and in the order of the calls.
+
+        A front with a person before it tells `Conversation.shown` of the item, once it is.
+        """
 
     def leave(self, code: int) -> None:
         """End with this exit code, unless an earlier call gave one."""
@@ -100,6 +107,8 @@ class Conversation:
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
         self._unread: dict[tuple[str | None, str | None], int] = {}  # shown, and not looked at
+        self._spool = self._own_spool()
+        self._unsent = self._kept = self._spool.load()
 
     @property
     def prompt(self) -> str:
@@ -107,19 +116,24 @@ class Conversation:
         return self.mode.value + render.PROMPT
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Who is known to be here; a snapshot, for any thread."""
-        return self._link.client.users
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The groups we are in; a snapshot, for any thread."""
-        return self._link.client.groups
+    def situation(self) -> Situation:
+        """What the next line's meaning depends on; a snapshot, for any thread."""
+        client = self._link.client
+        return Situation(self.mode, client.users, client.groups, self._wanted)
 
     @property
     def status(self) -> str:
         """What became of the newest of our messages, for a status line."""
         return harmless(self._statuses.newest)
+
+    def shown(self, item: Item) -> None:
+        """It stands before the person. Of the thread that reads the keyboard, as `attended`."""
+        if item.seq is None:
+            return
+        if isinstance(item, Incoming) and item.sender != SERVER:
+            self._unread[item.sender, None] = item.seq
+        elif isinstance(item, IncomingGroup):
+            self._unread[None, item.group] = item.seq
 
     def attended(self) -> None:
         """Somebody is at the keyboard: what was shown before this has been read."""
@@ -127,12 +141,52 @@ class Conversation:
         for (peer, group), seq in unread.items():
             self._link.looked(seq, peer=peer, group=group)
 
+    # --- what could not be sent ---
+
+    def _own_spool(self) -> Spool:
+        address = self._link.address
+        return Spool(f"{address.host}:{address.port}", self._link.client.name or "")
+
+    def offer_unsent(self) -> None:
+        """Show what an earlier shell could not send. It is sent only when that is asked for."""
+        if self._unsent:
+            self._front.show(render.unsent(self._unsent.values()))
+
+    def keep_unsent(self) -> None:
+        """Put what has no answer now, at the end, where the next shell finds it."""
+        pending = self._link.client.pending.items()
+        left = {key: said for key, said in pending if isinstance(said, Unanswered)}
+        unsent = self._unsent | left
+        if unsent == self._kept:
+            return
+        spool = self._own_spool()
+        try:
+            if spool.path != self._spool.path:  # we have another name now
+                unsent = spool.load() | unsent
+                self._spool.save({})
+            spool.save(unsent)
+        except OSError as error:
+            self._front.show(render.complaint(f"{render.NOT_KEPT} {error.strerror}"))
+        else:
+            if left:
+                self._front.show(render.complaint(render.KEPT_FOR_LATER))
+
+    def _send_unsent(self, wanted: Unsent) -> None:
+        unsent, self._unsent = self._unsent, {}
+        if not unsent:
+            self._front.show(render.notice("Nothing from before is unsent."))
+        elif wanted.drop:
+            self._front.show(render.notice("What was unsent is forgotten."))
+        else:
+            for key, message in unsent.items():
+                self._request(message, key)
+
     # --- lines ---
 
     def enter(self, line: str) -> None:
         """Do what a line asks for. Never raises for what it holds."""
-        situation = Situation(self.mode, self.names, self.groups, self._wanted)
-        action = parse(line, situation)
+        whole = line.encode(errors="replace").decode()  # a terminal may give half characters
+        action = parse(whole, self.situation)
         if action is not None:
             self._DO[type(action)](self, action)
 
@@ -140,8 +194,8 @@ class Conversation:
         """Leave, as asked."""
         self._front.leave(ExitCode.NORMAL)
 
-    def _request(self, request: Request) -> None:
-        self._link.send(request)
+    def _request(self, request: Request, key: str = "") -> None:
+        self._link.send(request, key)
         if self._down:
             self._front.show(render.complaint(render.KEPT))
             self.keeper.hurry()
@@ -186,22 +240,23 @@ class Conversation:
             handler(self, event)
 
     def _heard(self, message: Item) -> None:
-        self._front.show(render.item(message))
-        if message.seq is None:
-            return
-        if isinstance(message, Incoming) and message.sender != SERVER:
-            self._unread[message.sender, None] = message.seq
-        elif isinstance(message, IncomingGroup):
-            self._unread[None, message.group] = message.seq
+        self._front.show(render.item(message), message)
+        if isinstance(message, GroupEvent) and message.kind == "renamed":
+            self._renamed(message.group, message.to)
 
     def _reported(self, receipt: Receipt) -> None:
-        before = self._statuses.newest
-        self._statuses.reported(receipt)
-        if self._statuses.newest != before:
+        if self._statuses.reported(receipt):
             self._front.refresh()
 
     def _noticed(self, notice: Notice) -> None:
         self._front.show(render.notice(notice.text))
+        if notice.kind == "renamed":
+            self._renamed(notice.name, notice.new)
+
+    def _renamed(self, old: str | None, new: str | None) -> None:
+        if old and new:
+            self._statuses.renamed(old, new)
+            self._front.refresh()
 
     def _warned(self, error: Error) -> None:
         self._front.show(render.wrong(error.text))
@@ -220,15 +275,24 @@ class Conversation:
             return render.said(me, said.content, own=True)
         assert isinstance(said, Outgoing | OutgoingGroup)
         to = said.to if isinstance(said, Outgoing) else said.group
+        group = isinstance(said, OutgoingGroup)
         if isinstance(ack, Ack):
-            self._statuses.acknowledged(to, ack)
+            self._statuses.acknowledged(to, ack, group=group)
             self._front.refresh()
-        if isinstance(said, OutgoingGroup):
+        if group:
             return render.in_group(to, me, said.content, own=True)
         line = render.said(me, said.content, own=True)
         if isinstance(ack, Ack) and ack.state == "queued":
             return Text("\n").join([line, render.away(ack)])
         return line
+
+    def _regrouped(self, answered: Answered) -> Text:
+        asked = answered.request
+        assert isinstance(asked, Group)
+        assert isinstance(answered.reply, GroupInfo)
+        if asked.op == "rename":
+            self._renamed(asked.group, asked.to)
+        return render.groups(answered.reply, asked=asked.op)
 
     def _goodbye(self, bye: Bye) -> None:
         if bye.reason != "quit":
@@ -243,11 +307,13 @@ class Conversation:
             self._front.show(render.complaint(render.KEPT))
             self.keeper.hurry()
 
-    def _opened(self, _: Opened) -> None:
+    def _opened(self, opened: Opened) -> None:
         if self._down:
             self._down = False
             self._front.show(render.notice(render.CONNECTED_AGAIN))
             self._silent.add(self._link.send(Who()))
+        if opened.gap:
+            self._front.show(render.complaint(render.GAP))
 
     def _gave_up(self, gave_up: GaveUp) -> None:
         error = gave_up.error
@@ -263,6 +329,7 @@ class Conversation:
         Begin: _begin,
         Group: _group,
         Status: _tell_status,
+        Unsent: _send_unsent,
         Quit: lambda self, _: self.quit(),
         **dict.fromkeys(
             (Who, Outgoing, OutgoingBroadcast, OutgoingGroup, AskSeen, Newname, Set, History, Ping),
@@ -285,7 +352,7 @@ class Conversation:
         Outgoing: _own,
         OutgoingBroadcast: _own,
         OutgoingGroup: _own,
-        Group: lambda _, answered: render.groups(answered.reply, asked=answered.request.op),
+        Group: _regrouped,
         History: lambda self, answered: render.page(answered.reply, self._link.client.name),
         Set: lambda _, __: render.notice("Your settings are changed."),
         AskSeen: lambda _, answered: render.seen(answered.reply),

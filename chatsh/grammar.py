@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from enum import Enum
+from enum import Enum, Flag, auto
 from typing import NamedTuple
 
 from chatd.wire.errors import PeerError
@@ -78,6 +78,12 @@ class Status(NamedTuple):
     name: str = ""
 
 
+class Unsent(NamedTuple):
+    """Send the messages that an earlier shell could not send, or forget them."""
+
+    drop: bool = False
+
+
 class Protect(NamedTuple):
     """Ask for a password and register the present name with it."""
 
@@ -109,10 +115,18 @@ Action = (
     | Switch
     | Begin
     | Status
+    | Unsent
     | Protect
     | Help
     | Complaint
 )
+
+
+class Names(Flag):
+    """What a command's first argument may name."""
+
+    PERSON = auto()
+    GROUP = auto()
 
 
 class Command(NamedTuple):
@@ -123,7 +137,7 @@ class Command(NamedTuple):
     does: str
     parse: Callable[[str, Situation], Action | None]  # None: not of this form
     also: tuple[str, ...] = ()  # forms without a slash
-    takes_name: bool = False  # the first argument is somebody's name
+    takes: Names = Names(0)  # what can be completed
 
     @property
     def usage(self) -> str:
@@ -138,6 +152,7 @@ _FARTHEST = 2 * MAX_NAME  # characters in which a name ends, blanks too many inc
 _QUOTED_TEXT = re.compile(r'"((?:[^"]|(?<=\\)")*)(?<!\\)"', re.DOTALL)
 _QUOTED_WORD = re.compile(r"""(["'])(.+?)\1(?=\s|$)""")
 _WORD_ENDS = re.compile(r"(?=\s)|$")
+_LISTED = re.compile(r'"[^"]*"|[^"~|,]+|"')  # commas stand between names, but may be in them too
 
 
 def parse(line: str, situation: Situation) -> Action | None:
@@ -239,7 +254,7 @@ def unquoted(text: str) -> str:
 
 def quoted(name: str) -> str:
     """A name as the first argument of a command."""
-    return f'"{name}"' if " " in name else name
+    return f'"{name}"' if " " in name or "," in name else name
 
 
 def split_name(rest: str, names: Iterable[str]) -> tuple[str, str]:
@@ -307,7 +322,7 @@ def _names(rest: str, situation: Situation) -> list[str]:
     """Names with blanks, commas or `~` between them, the longest known one first."""
     known = (*situation.names, *situation.groups)
     names: list[str] = []
-    for part in re.split(r"[~,|]", rest):
+    for part in _LISTED.findall(rest):
         left = part.strip()
         while left:
             name, left = split_name(left, known)
@@ -315,7 +330,7 @@ def _names(rest: str, situation: Situation) -> list[str]:
     return names
 
 
-_GROUP_FORMS: dict[str, Callable[[list[str]], Action | None]] = {
+GROUP_FORMS: dict[str, Callable[[list[str]], Action | None]] = {
     "create": lambda names: Group("create", names[0], names[1:]) if names else None,
     "add": lambda names: Group("add", names[0], names[1:]) if names[1:] else None,
     "remove": lambda names: Group("remove", names[0], names[1:]) if names[1:] else None,
@@ -332,7 +347,7 @@ def _group(rest: str, situation: Situation) -> Action | None:
     if not rest:
         return Switch(Mode.GROUP_NEW)
     word, *more = rest.split(maxsplit=1)
-    form = _GROUP_FORMS.get(word.lower())
+    form = GROUP_FORMS.get(word.lower())
     return form(_names(more[0] if more else "", situation)) if form else None
 
 
@@ -340,7 +355,8 @@ def _history(rest: str, situation: Situation) -> Action | None:
     """`[NAME|GROUP] [COUNT]`."""
     name, last = rest, rest.rpartition(" ")[2]
     count = DEFAULT_PAGE
-    if last.isascii() and last.isdigit() and not _known(rest, situation.names):
+    known = (*situation.names, *situation.groups)
+    if last.isascii() and last.isdigit() and not _known(rest, known):
         name, count = rest[: -len(last)].strip(), int(last)
     if not 1 <= count <= MAX_PAGE:
         return Complaint(f"A page has 1 to {MAX_PAGE} messages.")
@@ -354,6 +370,10 @@ def _history(rest: str, situation: Situation) -> Action | None:
 
 def _receipts(rest: str, _: Situation) -> Action | None:
     return Set(receipts=rest == "on") if rest in ("on", "off") else None
+
+
+def _unsent(rest: str, _: Situation) -> Action | None:
+    return Unsent(drop=rest == "drop") if rest in ("", "drop") else None
 
 
 def _help(rest: str, _: Situation) -> Action:
@@ -371,7 +391,7 @@ COMMANDS = (
         "send a message to one person",
         _message,
         also=("NAME|TEXT", "NAME~TEXT"),
-        takes_name=True,
+        takes=Names.PERSON | Names.GROUP,
     ),
     Command(
         ("/bc", "/all"),
@@ -398,7 +418,7 @@ COMMANDS = (
         "[NAME or GROUP] [COUNT]",
         "show what was said last",
         _history,
-        takes_name=True,
+        takes=Names.PERSON | Names.GROUP,
     ),
     Command(
         ("/search",),
@@ -411,7 +431,13 @@ COMMANDS = (
         "[NAME or GROUP]",
         "tell what became of your messages",
         lambda rest, _: Status(unquoted(rest)),
-        takes_name=True,
+        takes=Names.PERSON | Names.GROUP,
+    ),
+    Command(
+        ("/unsent",),
+        "[drop]",
+        "send what could not be sent before, or forget it",
+        _unsent,
     ),
     Command(
         ("/receipts",),
@@ -426,7 +452,7 @@ COMMANDS = (
         "NAME",
         "tell when somebody was last here",
         _name_for(AskSeen),
-        takes_name=True,
+        takes=Names.PERSON,
     ),
     Command(
         ("/ping",),
@@ -443,7 +469,13 @@ COMMANDS = (
         _alone(Quit),
         also=tuple(sorted(EXIT_WORDS)),
     ),
-    Command(("/leave",), "[GROUP]", "leave a group; alone: the server", _leave),
+    Command(
+        ("/leave",),
+        "[GROUP]",
+        "leave a group; alone: the server",
+        _leave,
+        takes=Names.GROUP,
+    ),
 )
 BY_WORD = {word: command for command in COMMANDS for word in command.words}
 

@@ -204,10 +204,13 @@ class Link:
             )
         return data
 
-    def send(self, request: Request) -> str:
-        """Ask for something, now or when the link is there; the id is that of its `Answered`."""
+    def send(self, request: Request, key: str = "") -> str:
+        """Ask for something, now or when the link is there; the id is that of its `Answered`.
+
+        `key` is that id where the request may have reached the server once already.
+        """
         with self._lock:
-            key = self.client.send(request)
+            key = self.client.send(request, key)
             self._flush()
             self._settle()
         return key

@@ -18,6 +18,9 @@ from chatd.wire.messages import (
     IncomingGroup,
     Item,
     Items,
+    Outgoing,
+    OutgoingBroadcast,
+    OutgoingGroup,
     Seen,
 )
 from chatd.wire.text import harmless
@@ -29,6 +32,9 @@ LOST = "The connection to the server was lost."
 CONNECTED_AGAIN = "connected again"
 UNREACHABLE = "The server cannot be reached; you have been logged out."
 SHUTDOWN = "The server is shutting down; you have been logged off."
+GAP = "Some of what was said meanwhile is not kept any more."
+KEPT_FOR_LATER = "What could not be sent is kept for the next time."
+NOT_KEPT = "What could not be sent is lost:"
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 
 NAME, OWN, QUIET, WRONG = "bold cyan", "bold", "dim", "red"
@@ -103,6 +109,7 @@ def groups(info: GroupInfo, *, asked: str) -> Text:
 
 
 _WHY: dict[int, str] = {
+    ErrorCode.BAD_NAME: "nobody can be called that",
     ErrorCode.NO_SUCH_USER: "there is nobody of that name",
     ErrorCode.ALREADY_MEMBER: "is in the group already",
     ErrorCode.NO_SUCH_MEMBER: "is not in the group",
@@ -144,6 +151,21 @@ def notice(text: str) -> Text:
 def notice_lines(lines: Iterable[str]) -> Text:
     """Several things to know, a line each."""
     return Text("\n").join(notice(line) for line in lines)
+
+
+def unsent(messages: Iterable[Outgoing | OutgoingBroadcast | OutgoingGroup]) -> Text:
+    """What an earlier shell could not send, and what can be done with it."""
+    lines = [f"  to {_receiver(message)}: {message.content}" for message in messages]
+    many = len(lines) != 1
+    count, it = (f"{len(lines)} lines", "them") if many else ("1 line", "it")
+    first = f"{count} from before could not be sent; /unsent sends {it}, /unsent drop forgets {it}:"
+    return notice_lines([first, *lines])
+
+
+def _receiver(message: Outgoing | OutgoingBroadcast | OutgoingGroup) -> str:
+    if isinstance(message, Outgoing):
+        return message.to
+    return message.group if isinstance(message, OutgoingGroup) else "everyone"
 
 
 def users(names: Iterable[str]) -> Text:

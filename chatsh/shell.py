@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-import platformdirs
 from cmd2 import Cmd, Statement
 from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
@@ -33,10 +32,12 @@ from prompt_toolkit.shortcuts import CompleteStyle, PromptSession
 from prompt_toolkit.utils import is_dumb_terminal
 from rich.text import Text
 
+from chatd.wire.messages import Item
 from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.grammar import BY_WORD
 from chatsh.link import Link
+from chatsh.unsent import state_folder
 
 CHAT = "say"  # cmd2's name for every line that is not a command
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -77,7 +78,7 @@ class Shell(Cmd):
             terminators=[],
         )
         self._conversation = Conversation(link, self, reconnect=reconnect)
-        self._outbox: deque[Text] = deque()
+        self._outbox: deque[tuple[Text, Item | None]] = deque()
         self._code: int | None = None
         self._interrupted = False
         self._blocked = False  # in a system call that only an exception ends
@@ -98,19 +99,13 @@ class Shell(Cmd):
 
     def _set_up_session(self) -> None:
         session = self.main_session
-        session.completer = ChatCompleter(
-            lambda: self._conversation.names, lambda: self._conversation.mode
-        )
+        session.completer = ChatCompleter(lambda: self._conversation.situation)
         session.complete_style = CompleteStyle.COLUMN  # it shows what each command does
         session.lexer = SimpleLexer()
         session.multiline = False
-        session.app.key_processor.before_key_press += lambda _: self._attended()
+        # Whoever presses a key has seen what stands on the screen.
+        session.app.key_processor.before_key_press += lambda _: self._conversation.attended()
         session.prompt_continuation = ""
-
-    def _attended(self) -> None:
-        """A key was pressed: whoever did that has seen what stands on the screen."""
-        if not self._outbox:
-            self._conversation.attended()
 
     def _do(self, statement: Statement) -> bool:
         self._conversation.enter(statement.raw)
@@ -118,9 +113,9 @@ class Shell(Cmd):
 
     # --- the front, called from any thread and from signal handlers ---
 
-    def show(self, text: Text) -> None:
+    def show(self, text: Text, item: Item | None = None) -> None:
         """Queue lines to stand above the line being typed."""
-        self._outbox.append(text)
+        self._outbox.append((text, item))
         self._wake()
 
     def leave(self, code: int) -> None:
@@ -215,7 +210,10 @@ class Shell(Cmd):
         console = ru.Cmd2GeneralConsole(file=self.stdout)
         with console.capture() as capture:
             while self._outbox:
-                console.print(self._outbox.popleft(), soft_wrap=True)
+                text, item = self._outbox.popleft()
+                console.print(text, soft_wrap=True)
+                if item is not None:
+                    self._conversation.shown(item)
         return capture.get()
 
     def _write(self, text: str) -> None:
@@ -247,6 +245,8 @@ class Shell(Cmd):
             except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
                 self._conversation.quit()
             else:
+                if self._dumb:  # its keys are those of another application, its lines are ours
+                    self._conversation.attended()
                 self.onecmd_plus_hooks(line)
         return self._code
 
@@ -254,11 +254,13 @@ class Shell(Cmd):
         """The whole conversation, with the terminal as it was before and after."""
         handlers = dict.fromkeys(SIGNALS, self._on_end) | {signal.SIGINT: self._on_interrupt}
         with _handling(handlers):
+            self._conversation.offer_unsent()
             self._conversation.keeper.start()
             try:
                 return self.cmdloop()
             finally:
                 self._conversation.keeper.stop()
+                self._conversation.keep_unsent()
                 with contextlib.suppress(OSError):  # the terminal may be gone
                     self._drain()
 
@@ -306,7 +308,7 @@ def quiet_terminal(fd: int) -> Iterator[None]:
 
 def history_file() -> str:
     """Where typed lines are kept, readable by their writer alone; empty where that cannot be."""
-    path = platformdirs.user_state_path("chatsh") / "history"
+    path = state_folder() / "history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)

@@ -6,10 +6,13 @@ up to a number of the log was delivered, or read. Nothing here does any I/O.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 
+from chatd.wire.errors import PeerError
 from chatd.wire.messages import Ack, Receipt
+from chatd.wire.names import fold
 
 KEPT = 1000  # own messages of one conversation whose state is remembered
 AWAY = "waits for their return"
@@ -17,76 +20,114 @@ AWAY = "waits for their return"
 
 @dataclass(slots=True)
 class Sent:
-    """Own messages of one conversation, by their numbers; positions are those of each receiver."""
+    """Own messages to one person or group, by their numbers; positions are by receiver."""
 
+    to: str
+    group: bool = False
     seqs: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT))
     delivered: dict[str, int] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     unshared: set[str] = field(default_factory=set)
-    queued: bool = False
-
-    def reached(self, positions: dict[str, int]) -> int:
-        """How many of them everybody who reports has reached."""
-        least = min(positions.values(), default=0)
-        return sum(seq <= least for seq in self.seqs)
+    absent: tuple[str, ...] = ()  # when the newest one was stored
 
     @property
     def state(self) -> str:
-        """What became of the newest one, in a word."""
-        newest = self.seqs[-1] if self.seqs else 0
-        if any(position >= newest for position in self.read.values()):
-            return "read"
-        if any(position >= newest for position in self.delivered.values()):
-            return "delivered"
-        return AWAY if self.queued else "stored"
+        """What became of the newest one, in few words."""
+        got, read = self._newest(self.delivered), self._newest(self.read)
+        if not self.group:
+            waiting = AWAY if self.absent else "stored"
+            return "read" if read else "delivered" if got else waiting
+        counts = ((len(got), "delivered to"), (len(read), "read by"))
+        reached = [f"{what} {count}" for count, what in counts if count]
+        away = [f"waits for {name}" for name in self.absent if name not in got]
+        return ", ".join([*reached, *away]) or "stored"
+
+    def _newest(self, positions: dict[str, int]) -> list[str]:
+        """Who has reached the newest one."""
+        return [name for name, position in positions.items() if position >= self.seqs[-1]]
+
+    def line(self) -> str:
+        """All of them: counts for a person; for a group, whose members differ, the newest one."""
+        stored = f"to {self.to}: {len(self.seqs)} stored"
+        if self.group:
+            return f"{stored}; the newest: {self.state}"
+        delivered = self._reached(self.delivered)
+        read = f"{self._reached(self.read)} read"
+        parts = [
+            stored,
+            f"{delivered} delivered",
+            "what is read is not shared" if self.unshared else read,
+            *([AWAY] if self.absent and delivered < len(self.seqs) else []),
+        ]
+        return ", ".join(parts)
+
+    def _reached(self, positions: dict[str, int]) -> int:
+        furthest = max(positions.values(), default=0)
+        return sum(seq <= furthest for seq in self.seqs)
 
 
 class Statuses:
-    """Every conversation in which something was said from here."""
+    """Every conversation in which something was said from here. Any thread may use it."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, Sent] = {}  # by the name of the person or group
+        self._lock = threading.Lock()
+        self._sent: dict[str, Sent] = {}  # by the folded name of the person or group
         self._last = ""
 
-    def acknowledged(self, to: str, ack: Ack) -> None:
+    def acknowledged(self, to: str, ack: Ack, *, group: bool = False) -> None:
         """A message is stored."""
-        sent = self._sent.setdefault(to, Sent())
-        if ack.seq not in sent.seqs:
-            sent.seqs.append(ack.seq)
-        sent.queued = ack.state == "queued"
-        self._last = to
+        with self._lock:
+            self._last = _key(to)
+            sent = self._sent.setdefault(self._last, Sent(to, group))
+            if ack.seq not in sent.seqs:
+                sent.seqs.append(ack.seq)
+            sent.absent = tuple(ack.absent)
 
-    def reported(self, receipt: Receipt) -> None:
-        """Somebody has received, or read."""
-        name = receipt.group or receipt.peer or receipt.by
-        sent = self._sent.get(name)
-        if sent is None:
-            return
-        sent.delivered[receipt.by] = receipt.delivered
-        if receipt.read is not None:
-            sent.read[receipt.by] = receipt.read
-        if receipt.unshared:
-            sent.unshared.add(receipt.by)
+    def reported(self, receipt: Receipt) -> bool:
+        """Somebody has received, or read; whether that changes `newest`."""
+        with self._lock:
+            before = self._newest()
+            sent = self._sent.get(_key(receipt.group or receipt.by))
+            if sent is not None:
+                sent.delivered[receipt.by] = receipt.delivered
+                sent.read[receipt.by] = receipt.read or 0
+                shares = sent.unshared.add if receipt.unshared else sent.unshared.discard
+                shares(receipt.by)
+            return self._newest() != before
+
+    def renamed(self, old: str, new: str) -> None:
+        """A person or a group has another name now."""
+        with self._lock:
+            sent = self._sent.pop(_key(old), None)
+            if sent is None:
+                return
+            sent.to = new
+            for positions in (sent.delivered, sent.read):
+                if old in positions:
+                    positions[new] = positions.pop(old)
+            self._sent[_key(new)] = sent
+            self._last = _key(new) if self._last == _key(old) else self._last
 
     @property
     def newest(self) -> str:
         """The state of what was said last, for a status line; empty where nothing was."""
+        with self._lock:
+            return self._newest()
+
+    def _newest(self) -> str:
         sent = self._sent.get(self._last)
-        return f"to {self._last}: {sent.state}" if sent else ""
+        return f"to {sent.to}: {sent.state}" if sent else ""
 
     def lines(self, name: str = "") -> list[str]:
         """A line for each conversation, or for the one of that name."""
-        chosen = {to: sent for to, sent in self._sent.items() if name in ("", to)}
-        return [_line(to, sent) for to, sent in chosen.items()]
+        with self._lock:
+            return [
+                sent.line() for key, sent in self._sent.items() if not name or key == _key(name)
+            ]
 
 
-def _line(to: str, sent: Sent) -> str:
-    count = len(sent.seqs)
-    parts = [f"{count} stored", f"{sent.reached(sent.delivered)} delivered"]
-    if sent.unshared:
-        parts.append("what is read is not shared")
-    else:
-        parts.append(f"{sent.reached(sent.read)} read")
-    if sent.queued and sent.reached(sent.delivered) < count:
-        parts.append(AWAY)
-    return f"to {to}: {', '.join(parts)}"
+def _key(name: str) -> str:
+    try:
+        return fold(name)
+    except PeerError:
+        return name
