@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chatd.core.effects import (
     Account,
@@ -41,8 +42,22 @@ from chatd.store.migrations import migrate
 from chatd.store.queries import build
 from chatd.wire.errors import ErrorCode, StoreError
 
+Kept = TypeVar("Kept")
 FILE = "chat.db"
 PURGED_AT_ONCE = 2000  # entries: about 20 ms, in which nobody is answered
+
+
+def _at_the_start(read: Callable[[SqliteStore], Kept]) -> Callable[[SqliteStore], Kept]:
+    """For what is read before anybody is served: damage that is found by it is one clear error."""
+
+    @functools.wraps(read)
+    def checked(self: SqliteStore) -> Kept:
+        try:
+            return read(self)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {self.path}: {error}") from error
+
+    return checked
 
 
 class SqliteStore:
@@ -52,19 +67,19 @@ class SqliteStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self.path = folder / FILE
         with contextlib.ExitStack() as undo:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._lock = _lock(folder)
                 undo.callback(os.close, self._lock)
-                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-                self._db = sqlite3.connect(self._path, isolation_level=None)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                self._db = sqlite3.connect(self.path, isolation_level=None)
                 undo.callback(self._db.close)
                 self._prepare()
                 self.epoch = self._read_epoch()
             except (OSError, sqlite3.Error, StoreError) as error:
-                raise StoreError(f"cannot use {self._path}: {error}") from error
+                raise StoreError(f"cannot use {self.path}: {error}") from error
             undo.pop_all()
         self._answers: list[Completion] = []
         self._found: dict[int, Find] = {}  # what was read in the open transaction
@@ -226,7 +241,7 @@ class SqliteStore:
         """One page of what somebody may see."""
         statement, parameters = build(operation)
         rows = [_row(one) for one in self._db.execute(statement, parameters)]
-        return page(ticket, operation, rows, self.last_seq())
+        return page(ticket, operation, rows, self._last_seq())
 
     def purge(self, ticket: int, operation: Purge) -> Stored:
         """Forget the oldest entries, some at a time; answers up to where the log is gone."""
@@ -238,7 +253,7 @@ class SqliteStore:
         # The log loses a beginning, never a piece of its middle, whatever the clock has done.
         old = rows[: rows.index(old[-1]) + 1] if old else []
         if not old:
-            return Stored(ticket, self.purged())
+            return Stored(ticket, self._purged())
         self._db.executemany(
             "INSERT INTO log_text (log_text, rowid, content) VALUES ('delete', ?, ?)",
             [(seq, content) for seq, _, kind, content in old if kind != "event"],
@@ -269,11 +284,16 @@ class SqliteStore:
             self._open = False
         return rows
 
+    @_at_the_start
     def last_seq(self) -> int:
         """See `Store`."""
+        return self._last_seq()
+
+    def _last_seq(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
         return int(row[0]) if row else 0
 
+    @_at_the_start
     def first_free_number(self) -> int:
         """See `Store`."""
         (used,) = self._db.execute(
@@ -284,6 +304,7 @@ class SqliteStore:
         ).fetchone()
         return int(used) + 1
 
+    @_at_the_start
     def accounts(self) -> list[Account]:
         """See `Store`."""
         rows = self._db.execute(
@@ -295,6 +316,7 @@ class SqliteStore:
             for number, name, key, login, password, seen, received, receipts, token in rows
         ]
 
+    @_at_the_start
     def groups(self) -> list[KeptGroup]:
         """See `Store`."""
         rows = self._db.execute("SELECT number, name, key, owner, created, deleted FROM rooms")
@@ -316,11 +338,13 @@ class SqliteStore:
         )
         return KeptGroup(group, present, sorted(past), sorted(author for (author,) in said))
 
+    @_at_the_start
     def cursors(self) -> list[Cursor]:
         """See `Store`."""
         rows = self._db.execute("SELECT account, conversation, delivered, read, moved FROM cursors")
         return [Cursor(*row) for row in rows]
 
+    @_at_the_start
     def waiting(self) -> dict[int, int]:
         """See `Store`."""
         rows = self._db.execute(
@@ -333,8 +357,12 @@ class SqliteStore:
         )
         return {number: count for number, count in rows if count}
 
+    @_at_the_start
     def purged(self) -> int:
         """See `Store`."""
+        return self._purged()
+
+    def _purged(self) -> int:
         row = self._db.execute("SELECT value FROM meta WHERE key = 'purged'").fetchone()
         return int(row[0]) if row else 0
 
