@@ -29,7 +29,7 @@ def reopened(store):
     """What the next process finds: the same files, or the same memory."""
     if isinstance(store, SqliteStore):
         store.close()
-        return type(store)(store._path.parent)
+        return type(store)(store.path.parent)
     return store
 
 
