@@ -321,3 +321,22 @@ def test_the_same_key_for_something_else_is_refused_and_the_session_goes_on(begi
         assert (error.error, error.re) == (308, "a1")
     assert bench.got(bob) == []
     assert bench.say(bob, Outgoing("ann", "once", "a1"))[0].state == "stored", "a key of one's own"
+
+
+def test_a_welcome_that_was_lost_on_the_way_shuts_nobody_out(begin):
+    bench = begin(accounts=[Account(1, "bob", "bob", "bob", "pw")])
+    _, welcome, _ = bench.enter("bob", password="pw")
+    for _ in range(3):  # each time the connection ends before the client has read its answer
+        bench.enter("bob", token=welcome.token)
+    _, again, _ = bench.enter("bob", token=welcome.token)
+    assert again.resumed
+
+
+def test_a_new_log_in_makes_older_tokens_void(begin):
+    bench = begin(accounts=[Account(1, "bob", "bob", "bob", "pw")])
+    _, stale, _ = bench.enter("bob", password="pw")
+    _, fresh, _ = bench.enter("bob", password="pw")
+    conn = bench.connect()
+    *_, error = bench.say(conn, Hello(name="bob", v=1, token=stale.token))
+    assert (error.error, conn in bench.opened) == (103, False)
+    assert bench.enter("bob", token=fresh.token)[1].resumed

@@ -138,7 +138,8 @@ def open_session(
     said = session.hello or Hello()
     session.state = State.READY
     session.notices = not session.plain if said.notices is None else said.notices
-    token = hub.new_token()
+    # Kept while it is resumed: a `welcome` that is lost on the way must not shut its owner out.
+    token = said.token if resumed and said.token else hub.new_token()
     account = session.account = structs.replace(account, token=token_hash(token))
     kept = hub.put_account(account)
     hub.online[account.key] = hub.by_account[account.number] = session
