@@ -24,6 +24,7 @@ from chatd.core.effects import (
 )
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
+from chatd.wire.errors import ErrorCode
 
 ANN, BOB, CID, TEAM = 1, 2, 3, 4
 TICKETS = count(1)
@@ -175,6 +176,23 @@ def test_what_is_kept_beside_the_log_comes_back(store):
     ((group, members, past, *_),) = store.groups()
     assert (group.name, list(members), list(past)) == ("team", [ANN], [BOB])
     assert store.waiting() == {ANN: 2}, "events and broadcasts wait for nobody"
+
+
+def test_a_page_never_shows_what_was_lost_with_its_turn(sqlite_store):
+    store = sqlite_store()
+    done(store, said("direct", BOB, ANN, "kept"))
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages + 4}")
+    lost, page, full = done(
+        store,
+        said("direct", BOB, ANN, "lost with its turn"),
+        Find(account=ANN, limit=9),
+        said("direct", BOB, ANN, "x" * 100_000),
+    )
+    assert (lost.code, full.code) == (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FULL)
+    assert ([row.entry.content for row in page.rows], page.head) == (["kept"], 1)
+    (page,) = done(store, Find(account=ANN, limit=9))
+    assert page.head == 1
 
 
 # --- any log ------------------------------------------------------------------------------------
