@@ -51,7 +51,7 @@ def when(ts: str) -> str:
     """A moment of the server's in this machine's time; empty for what is none."""
     try:
         return datetime.fromisoformat(ts).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
+    except (ValueError, OverflowError):  # no time, or none that this machine's zone can tell
         return ""
 
 

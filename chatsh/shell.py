@@ -245,10 +245,16 @@ class Shell(Cmd):
             except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
                 self._conversation.quit()
             else:
-                if self._dumb:  # its keys are those of another application, its lines are ours
-                    self._conversation.attended()
-                self.onecmd_plus_hooks(line)
+                self._enter(line)
         return self._code
+
+    def _enter(self, line: str) -> None:
+        if self._dumb:  # the keys are there those of another application
+            self._conversation.attended()
+        if line.strip():
+            self.onecmd_plus_hooks(line)
+        else:  # cmd2 would pass it over, but it may be an answer
+            self._conversation.enter(line)
 
     def run(self) -> int:
         """The whole conversation, with the terminal as it was before and after."""

@@ -90,9 +90,10 @@ class Statuses:
             sent = self._sent.get(_key(receipt.group or receipt.by))
             if sent is not None:
                 sent.delivered[receipt.by] = receipt.delivered
-                sent.read[receipt.by] = receipt.read or 0
-                shares = sent.unshared.add if receipt.unshared else sent.unshared.discard
-                shares(receipt.by)
+                if receipt.read is not None:
+                    sent.read[receipt.by] = receipt.read
+                note = sent.unshared.add if receipt.unshared else sent.unshared.discard
+                note(receipt.by)
             return self._newest() != before
 
     def renamed(self, old: str, new: str) -> None:

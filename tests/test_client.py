@@ -10,16 +10,21 @@ from chatd.wire.messages import (
     AskSeen,
     Bye,
     Error,
+    Group,
+    History,
     Incoming,
     Newname,
     Notice,
     Ok,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Pong,
+    Receipt,
     Register,
     Seen,
+    Set,
     Users,
     Who,
 )
@@ -288,6 +293,220 @@ def test_what_s3_cannot_do_is_refused_without_the_server():
     assert event.reply.error == 202
 
 
+# --- the log: items, receipts, groups ---
+
+TS = "2026-01-02T03:04:05.678Z"
+
+
+def item(seq: int, **more) -> dict:
+    return {"code": "incoming", "from": "ben", "content": f"m{seq}", "seq": seq, "ts": TS, **more}
+
+
+def event(kind: str, group: str, seq: int, **more) -> dict:
+    start = {"code": "group_event", "group": group, "kind": kind}
+    return {**start, "by": "ben", "seq": seq, "ts": TS, **more}
+
+
+def row(group: str) -> dict:
+    return {"group": group, "owner": "ana", "members": ["ana"], "created": TS}
+
+
+def member(*groups: str) -> Client:
+    client = opened(LOGGED)
+    told(client, {"code": "group_info", "groups": [row(one) for one in groups], "re": "groups"})
+    assert client.groups == groups
+    return client
+
+
+def asked(client: Client, request, reply: dict) -> list:
+    return told(client, {**reply, "re": client.send(request)})
+
+
+LOGGED = {**WELCOME, "epoch": "e1", "seq": 0}
+
+
+def test_what_comes_is_confirmed_once_for_each_piece():
+    client = opened(LOGGED)
+    events = told(client, item(3), item(5), {"code": "pong"})
+    assert [one.seq for one in events] == [3, 5]
+    assert sent(client) == [{"code": "received", "upto": 5}]
+    told(client, {"code": "ping", "n": 1})
+    assert sent(client) == [{"code": "pong", "n": 1}]
+
+
+def test_every_kind_of_item_is_confirmed():
+    client = opened(LOGGED)
+    kinds = [
+        item(1),
+        {**item(2), "code": "incoming_broadcast"},
+        {**item(3), "code": "incoming_group", "group": "team"},
+        event("created", "team", 4),
+    ]
+    assert [one.seq for one in told(client, *kinds)] == [1, 2, 3, 4]
+    assert sent(client) == [{"code": "received", "upto": 4}]
+
+
+def test_the_next_hello_goes_on_behind_the_last_item_and_hears_none_twice():
+    client = opened(LOGGED)
+    told(client, item(3))
+    sent(client)
+    client.hello()
+    assert sent(client)[0]["after"] == {"epoch": "e1", "seq": 3}
+    events = told(client, {**LOGGED, "seq": 4, "resumed": True}, item(3), item(4))
+    assert [one.seq for one in events[1:]] == [4]
+
+
+@pytest.mark.parametrize("again", [{"epoch": "e2", "seq": 9}, {"epoch": "e1", "seq": 2}])
+def test_another_log_or_an_earlier_state_of_it_is_heard_from_its_beginning(again):
+    client = opened({**LOGGED, "seq": 5})
+    told(client, item(5))
+    client.hello()
+    client.data_to_send()
+    beyond = {"code": "error", "error": 204, "name": "bad_field", "text": "beyond the log"}
+    events = told(client, beyond, {**WELCOME, **again, "gap": True}, item(1))
+    assert events == [Opened("ana", True, "mind the log", True), Incoming("ben", "m1", 1, TS)]
+    assert sent(client)[-1] == {"code": "received", "upto": 1}
+
+
+def test_a_first_hello_that_cannot_be_used_is_a_refusal():
+    client = Client("ana")
+    client.hello()
+    error = {"code": "error", "error": 204, "name": "bad_field", "text": "no"}
+    assert told(client, error) == [Refused(Error(204, "bad_field", "no"))]
+
+
+def test_a_look_is_told_with_its_place():
+    client = opened(LOGGED)
+    client.read(7, peer="ben")
+    client.read(8, group="team")
+    assert sent(client) == [
+        {"code": "read", "upto": 7, "with": "ben"},
+        {"code": "read", "upto": 8, "group": "team"},
+    ]
+
+
+def test_a_look_while_the_link_is_down_is_told_in_the_next_session_once():
+    client = opened(LOGGED)
+    client.opened = False
+    client.read(7, peer="ben")
+    client.read(9, peer="ben")
+    client.hello()
+    assert [message["code"] for message in sent(client)] == ["hello"]
+    told(client, {**LOGGED, "seq": 9})
+    assert sent(client)[1:] == [{"code": "read", "upto": 9, "with": "ben"}]
+    client.hello()
+    sent(client)
+    told(client, LOGGED | {"seq": 9})
+    assert "read" not in {message["code"] for message in sent(client)}
+
+
+def test_a_receipt_is_an_event():
+    receipt = {"code": "receipt", "by": "ben", "delivered": 3, "with": "ben", "read": 2}
+    assert told(opened(LOGGED), receipt) == [Receipt("ben", 3, "ben", None, 2)]
+
+
+@pytest.mark.parametrize(
+    ("events", "groups"),
+    [
+        ([event("created", "crew", 1)], ("team", "crew")),
+        ([event("added", "team", 1, names=["cleo"])], ("team",)),
+        ([event("added", "crew", 1, names=["ana"])], ("team", "crew")),
+        ([event("removed", "team", 1, names=["cleo"])], ("team",)),
+        ([event("removed", "team", 1, names=["cleo", "ana"])], ()),
+        ([event("renamed", "team", 1, to="crew")], ("crew",)),
+        ([event("left", "team", 1, names=["ben"])], ("team",)),
+        ([event("owner", "team", 1, to="ana")], ("team",)),
+        ([event("deleted", "team", 1)], ()),
+        ([event("deleted", "other", 1)], ("team",)),
+        ([event("renamed", "team", 1, to="crew"), event("deleted", "crew", 2)], ()),
+    ],
+)
+def test_which_groups_we_are_in_follows_the_events(events, groups):
+    client = member("team")
+    told(client, *events)
+    assert client.groups == groups
+
+
+GROUP_ANSWERS = [
+    (Group("create", "crew"), [row("crew")], ("team", "crew")),
+    (Group("info", "TEAM"), [row("team")], ("team",)),
+    (Group("rename", "TEAM", to="Crew"), [row("Crew")], ("Crew",)),
+    (Group("rename", "team", to="Team"), [row("Team")], ("Team",)),
+    (Group("leave", "Team"), [], ()),
+    (Group("delete", "TEAM"), [], ()),
+    (Group("list"), [row("crew")], ("crew",)),
+    (Group("add", "team", ["zoe"]), [row("team")], ("team",)),
+]
+
+
+@pytest.mark.parametrize(("request_", "rows", "groups"), GROUP_ANSWERS)
+def test_which_groups_we_are_in_follows_the_answers(request_, rows, groups):
+    client = member("team")
+    (answered,) = asked(client, request_, {"code": "group_info", "groups": rows})
+    assert answered.request == request_
+    assert client.groups == groups
+
+
+def test_a_refused_change_of_a_group_changes_nothing():
+    client = member("team")
+    refusal = {"code": "error", "error": 403, "name": "not_owner", "text": "no"}
+    (answered,) = asked(client, Group("delete", "team"), refusal)
+    assert answered.reply.error == 403
+    assert client.groups == ("team",)
+
+
+def test_the_groups_are_asked_for_at_every_log_in_and_nobody_hears_of_it():
+    client = Client("ana")
+    client.hello()
+    sent(client)
+    told(client, LOGGED)
+    assert sent(client) == [{"code": "group", "op": "list", "id": "groups"}]
+    assert told(client, {"code": "group_info", "groups": [row("team")], "re": "groups"}) == []
+    assert client.unanswered == 0
+
+
+def test_a_server_without_groups_says_so_and_nobody_hears_of_it():
+    client = opened()
+    unknown = {"code": "error", "error": 202, "name": "unknown_code", "text": "no", "re": "groups"}
+    assert told(client, unknown) == []
+    assert client.groups == ()
+
+
+def test_a_page_answers_a_history():
+    client = opened(LOGGED)
+    page = {"code": "items", "items": [{**item(1), "to": "cleo"}], "more": True}
+    (answered,) = asked(client, History(peer="ben"), page)
+    assert answered.reply.items == [Incoming("ben", "m1", 1, TS, to="cleo")]
+    assert sent(client)[-1]["code"] == "history"  # what is looked up again is not confirmed
+
+
+def test_what_was_typed_before_goes_out_under_its_first_id():
+    client = opened()
+    assert client.send(Outgoing("ben", "hi"), "old-1") == "old-1"
+    assert sent(client) == [{"code": "outgoing", "to": "ben", "content": "hi", "id": "old-1"}]
+    assert client.pending == {"old-1": Outgoing("ben", "hi")}
+
+
+def test_half_a_character_is_refused_before_anything_is_sent():
+    client = opened()
+    with pytest.raises(UnicodeEncodeError):
+        client.send(Outgoing("ben", "\udc80"))
+    assert client.unanswered == 0
+
+
+S3_LACKS = [Group("list"), History(all=True), Set(receipts=False), OutgoingGroup("team", "x")]
+
+
+@pytest.mark.parametrize("request_", S3_LACKS)
+def test_a_server_of_s3_is_not_bothered_with_what_it_cannot_do(request_):
+    client = opened(PLAIN_WELCOME)
+    client.send(request_)
+    client.read(3, peer="ben")
+    assert [one.reply.text for one in client.events()] == [
+        "This server does not know how to do that."
+    ]
+
+
 # --- total ---
 
 BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -304,16 +523,18 @@ def test_no_bytes_of_a_server_raise(chunks, welcomed):
 
 
 CODES = st.sampled_from(
-    ["welcome", "users", "incoming", "ack", "seen", "notice", "ok", "error", "bye", "ping", "pong"]
+    [
+        *("welcome", "users", "incoming", "incoming_group", "ack", "receipt", "seen", "group_info"),
+        *("group_event", "items", "notice", "ok", "error", "bye", "ping", "pong"),
+    ]
 )
 LISTS = st.lists(st.text(max_size=3), max_size=3)
+FIELDS = ["re", "users", "text", "kind", "n", "seq", "epoch", "group", "groups", "items", "by"]
 VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | LISTS
 
 
 @BUSY
-@given(
-    st.lists(st.dictionaries(st.sampled_from(["re", "users", "text", "kind", "n"]), VALUES)), CODES
-)
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES)), CODES)
 def test_no_fields_of_a_server_raise(messages, code):
     client = opened()
     client.send(Who())

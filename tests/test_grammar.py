@@ -4,22 +4,29 @@ from hypothesis import strategies as st
 
 from chatd.wire.messages import (
     AskSeen,
+    Group,
+    History,
     Newname,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Ping,
     Quit,
+    Set,
     Who,
 )
 from chatsh.grammar import (
     BY_WORD,
     COMMANDS,
+    Begin,
     Complaint,
     Help,
     Mode,
     Protect,
     Situation,
+    Status,
     Switch,
+    Unsent,
     parse,
     quoted,
     split_name,
@@ -29,6 +36,15 @@ from chatsh.grammar import (
 BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GENERAL = Situation(Mode.GENERAL, ("bob", "User 1", "User 1 B", "O'Neil x"))
 DIRECT = GENERAL._replace(mode=Mode.DIRECT)
+IN_GROUPS = GENERAL._replace(groups=("team", "My Crew", "Room 7"))
+GROUP = IN_GROUPS._replace(mode=Mode.GROUP)
+
+GROUP_USAGE = "Usage: /group [create|add|remove|rename|owner|leave|info|list|delete GROUP NAMES]"
+
+
+def created(*names: str) -> Group:
+    return Group("create", "the crew", list(names))
+
 
 LINES = [
     # C1: three spellings of who
@@ -134,7 +150,86 @@ DIRECT_LINES = [
     ("who", Who()),
 ]
 
+GROUP_LINES = [
+    ("team|a~b", OutgoingGroup("team", "a~b")),
+    ("TEAM~hi", OutgoingGroup("TEAM", "hi")),
+    ("my crew|hi", OutgoingGroup("my crew", "hi")),
+    ("/dm my crew hi", OutgoingGroup("my crew", "hi")),
+    ('/w "My Crew" "hi"', OutgoingGroup("My Crew", "hi")),
+    ("bob|hi", Outgoing("bob", "hi")),
+    ("crew|hi", Outgoing("crew", "hi")),
+    ("/group", Switch(Mode.GROUP_NEW)),
+    ("/group create crew", Group("create", "crew")),
+    ('/group create "the crew" bob User 1 B "User 2"', created("bob", "User 1 B", "User 2")),
+    ("/group create 'the crew' bob,zoe ,User 1", created("bob", "zoe", "User 1")),
+    ('/group create "the crew" bob~User 2|zoe', created("bob", "User", "2", "zoe")),
+    ('/group create "the crew" "a,b" "c', created("a,b", '"', "c")),
+    ("/group ADD my crew bob", Group("add", "my crew", ["bob"])),
+    ("/group remove team bob zoe", Group("remove", "team", ["bob", "zoe"])),
+    ('/group rename my crew "the crew"', Group("rename", "my crew", to="the crew")),
+    ("/group owner team User 1", Group("owner", "team", to="User 1")),
+    ("/group leave my crew", Group("leave", "my crew")),
+    ("/group info team", Group("info", "team")),
+    ("/group delete team", Group("delete", "team")),
+    ("/group list", Group("list")),
+    ("/leave my crew", Group("leave", "my crew")),
+    ('/leave "My Crew"', Group("leave", "My Crew")),
+    ("/leave", Quit()),
+    ("/history", History(all=True, limit=20)),
+    ("/history 5", History(all=True, limit=5)),
+    ("/history bob", History(peer="bob", limit=20)),
+    ("/history User 1", History(peer="User 1", limit=20)),
+    ("/history User 1 3", History(peer="User 1", limit=3)),
+    ('/history "User 1"', History(peer="User 1", limit=20)),
+    ("/history room 7", History(group="room 7", limit=20)),
+    ("/history room 7 200", History(group="room 7", limit=200)),
+    ("/search two words", History(all=True, q="two words")),
+    ("/status", Status()),
+    ("/status My Crew", Status("My Crew")),
+    ("/receipts on", Set(receipts=True)),
+    ("/receipts off", Set(receipts=False)),
+    ("/unsent", Unsent()),
+    ("/unsent drop", Unsent(drop=True)),
+]
+
+GROUP_MODE_LINES = [
+    ("team~hi", OutgoingGroup("team", "hi")),
+    ("unknown~hi", OutgoingGroup("unknown", "hi")),
+    ("bob~hi", Outgoing("bob", "hi")),
+    ("*|hi", OutgoingBroadcast("hi")),
+    ("/exit", Switch(Mode.GENERAL)),
+    ("/leave", Quit()),
+    ("who", Who()),
+]
+
+ANSWERS = [
+    (Mode.GROUP_NEW, "y", Switch(Mode.GROUP_NAME)),
+    (Mode.GROUP_NEW, " YES ", Switch(Mode.GROUP_NAME)),
+    (Mode.GROUP_NEW, "n", Switch(Mode.GROUP)),
+    (Mode.GROUP_NEW, "", Switch(Mode.GROUP)),
+    (Mode.GROUP_NEW, "team~hi", Switch(Mode.GROUP)),
+    (Mode.GROUP_NAME, " the crew ", Begin("the crew")),
+    (Mode.GROUP_NAME, "y", Begin("y")),
+    (Mode.GROUP_NAME, "/group list", Group("list")),
+    (Mode.GROUP_NAME, "/exit", Switch(Mode.GENERAL)),
+    (Mode.GROUP_MEMBERS, "bob ~ User 1|zoe~~", created("bob", "User 1", "zoe")),
+    (Mode.GROUP_MEMBERS, "", created()),
+    (Mode.GROUP_MEMBERS, "/leave", Quit()),
+]
+
 COMPLAINTS = [
+    ("/group create", GROUP_USAGE),
+    ("/group add team", GROUP_USAGE),
+    ("/group rename team", GROUP_USAGE),
+    ("/group rename team a b", GROUP_USAGE),
+    ("/group info", GROUP_USAGE),
+    ("/group list team", GROUP_USAGE),
+    ("/group swap team", GROUP_USAGE),
+    ("/history 0", "A page has 1 to 200 messages."),
+    ("/history bob 201", "A page has 1 to 200 messages."),
+    ("/search", "Usage: /search WORDS"),
+    ("/receipts", "Usage: /receipts on|off"),
+    ("/unsent all", "Usage: /unsent [drop]"),
     ("/wo", "There is no command /wo; did you mean /who?"),
     ("/xyzzy a b", "There is no command /xyzzy; /help lists all commands."),
     ("/", "There is no command /; /help lists all commands."),
@@ -162,20 +257,42 @@ def test_what_a_line_means_in_direct_mode(line, action):
     assert parse(line, DIRECT) == action
 
 
+@pytest.mark.parametrize(("line", "action"), GROUP_LINES)
+def test_what_a_line_means_to_a_member_of_groups(line, action):
+    assert parse(line, IN_GROUPS) == action
+
+
+@pytest.mark.parametrize(("line", "action"), GROUP_MODE_LINES)
+def test_what_a_line_means_in_group_mode(line, action):
+    assert parse(line, GROUP) == action
+
+
+@pytest.mark.parametrize(("mode", "line", "action"), ANSWERS)
+def test_what_an_answer_means_to_the_questions_of_group_mode(mode, line, action):
+    assert parse(line, IN_GROUPS._replace(mode=mode, wanted="the crew")) == action
+
+
+@pytest.mark.parametrize("name", ["a|b", "", "server", "x" * 33, "a:b"])
+def test_an_impossible_name_of_a_group_is_asked_for_again(name):
+    assert isinstance(parse(name, GROUP._replace(mode=Mode.GROUP_NAME)), Complaint)
+
+
 @pytest.mark.parametrize(("line", "text"), COMPLAINTS)
 def test_what_cannot_be_done_is_a_complaint_and_never_a_message(line, text):
     assert parse(line, GENERAL) == Complaint(text)
 
 
+@pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.GROUP])
 @pytest.mark.parametrize("line", ["hello", "//x", "a:b~c", "|x"])
-def test_direct_mode_sends_nothing_to_everyone_by_accident(line):
-    assert isinstance(parse(line, DIRECT), Complaint)
+def test_a_mode_sends_nothing_to_everyone_by_accident(line, mode):
+    assert isinstance(parse(line, IN_GROUPS._replace(mode=mode)), Complaint)
 
 
 @BUSY
 @given(st.text(), st.sampled_from(Mode))
 def test_every_line_means_something(line, mode):
-    parse(line, Situation(mode, ("bob", "User 1")))
+    parse(line, Situation(mode, ("bob", "User 1"), ("team", "my crew"), "crew"))
+    parse(f"/group {line}", Situation(mode, ("bob", "User 1"), ("team", "my crew")))
 
 
 @BUSY
