@@ -1,15 +1,22 @@
 """`chatsh` in a pipe: lines in, plain text out."""
 
 import os
+import re
 import signal
 import subprocess
 
 import pytest
-from peers.links import first, logged_in, notices
+from peers.links import first, logged_in, notices, settled
 from peers.servers import kill, s3_server
 from peers.shells import CHATSH
 
-from chatd.wire.messages import IncomingBroadcast, OutgoingBroadcast
+from chatd.wire.messages import (
+    IncomingBroadcast,
+    IncomingGroup,
+    Outgoing,
+    OutgoingBroadcast,
+    Receipt,
+)
 
 PATIENCE = 60.0  # seconds, only for giving up
 
@@ -56,6 +63,45 @@ def test_the_end_of_the_input_is_a_polite_end(chatd):
             assert (done.returncode, done.stderr) == (0, "")
             assert said(done) == (["bob: hi"] if text else [])
         assert [text for text in notices(ann) if "lost" in text] == []
+
+
+def test_groups_work_through_a_pipe_dialogue_included(chatd):
+    script = [
+        *("/group", "y", "team", "ann~zoe", "team~hello", "/exit"),
+        *("/group rename team crew", "crew|again", "/history crew", "/status", "/leave crew"),
+        *("/group delete crew", "/group", "", "/leave"),
+    ]
+    with logged_in(chatd, "ann") as ann:
+        done = run(chatd, "bob", text="\n".join(script))
+        texts = [event.content for event in settled(ann) if isinstance(event, IncomingGroup)]
+    assert (done.returncode, done.stderr, texts) == (0, "", ["hello", "again"])
+    lines = [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "WHEN", line) for line in said(done)]
+    status = next(line for line in lines if line.startswith("to "))
+    lines.remove(status)  # how much was delivered by then is ann's affair
+    assert lines == [
+        "team: bob, ann; owner bob, made WHEN",
+        "zoe: there is nobody of that name",
+        "[team] bob: hello",
+        "crew: bob, ann; owner bob, made WHEN",
+        "[crew] bob: again",
+        "[WHEN] bob has made the group team: bob, ann.",
+        "[WHEN] [crew] bob: hello",
+        "[WHEN] bob has renamed team to crew.",
+        "[WHEN] [crew] bob: again",
+        'server: You own "crew": make somebody else its owner first, or delete it.',
+        "The group is deleted.",
+    ]
+    assert status.startswith("to crew: 2 stored; the newest: ")
+
+
+def test_a_pipe_reads_nothing_in_the_sense_of_a_person(chatd):
+    with logged_in(chatd, "ann") as ann:
+        done = run(chatd, "bob", text="/ping 1\nann|hi\n/history ann\n/ping 2\n")
+        assert done.returncode == 0
+        ann.send(Outgoing("bob", "answer"))
+        assert said(run(chatd, "bob", text="one\n/ping 3\n/ping 4\n"))[-1] == "pong 4"
+        receipts = [event for event in settled(ann) if isinstance(event, Receipt)]
+    assert [(one.by, one.read) for one in receipts] == [("bob", None)]
 
 
 def test_a_refused_request_is_shown_and_the_script_goes_on(chatd):

@@ -171,6 +171,7 @@ def test_it_is_still_there_when_the_link_breaks_again(shells, chatd, start, lost
         ann.enter(line)
     assert shells.ends(ann) == 0
     start(port=chatd.port)
+    shells.peer(chatd, "ben")
     third = shells.log_in(chatd, "ann", size=(24, 100))
     assert "  to everyone: three" in third.rows
     third.enter("/unsent")
