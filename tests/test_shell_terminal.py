@@ -113,7 +113,7 @@ def test_a_closed_terminal_ends_the_shell(shells, chatd):
     ben = shells.peer(chatd, "ben")
     ann = shells.log_in(chatd, "ann")
     shells.hears(ben, "ann has joined.")
-    os.close(ann.child.child_fd)
+    ann.hang_up()
     shells.terminals.remove(ann)
     shells.hears(ben, "ann is quitting.")
 

@@ -378,7 +378,9 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store`."""
         self._db.close()
-        os.close(self._lock)
+        if self._lock >= 0:  # a second time it could be somebody else's descriptor
+            os.close(self._lock)
+            self._lock = -1
 
 
 OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {

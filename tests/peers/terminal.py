@@ -88,6 +88,10 @@ class Terminal:
         self.raw += data
         self._stream.feed(data)
 
+    def hang_up(self) -> None:
+        """The terminal is gone; by its file object, or another test's descriptor is closed later."""
+        self.child.ptyproc.fileobj.close()
+
     def close(self) -> None:
         self.child.close(force=True)
 
