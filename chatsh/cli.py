@@ -21,7 +21,7 @@ from chatd.wire.messages import Users, Who
 from chatd.wire.text import harmless
 from chatsh import render
 from chatsh.batch import Batch, Lines
-from chatsh.client import Client, Opened
+from chatsh.client import Client, Opened, is_text
 from chatsh.conversation import ExitCode
 from chatsh.link import MAX_PORT, TIMEOUT, Address, Link, LinkError, LoginRefusedError
 
@@ -51,6 +51,9 @@ def place(words: Sequence[str]) -> Destination:
     """The arguments in whatever order they came; raises `UsageError`."""
     if len(words) > 3:
         raise UsageError(f"too many arguments: {harmless(' '.join(words[3:]))}")
+    for word in words:
+        if not is_text(word):
+            raise UsageError(f"{_shown(word)} is no text in UTF-8")
     where, name = words[:2], next(iter(words[2:]), None)
     ports = [word for word in where if _is_port(word)]
     hosts = [word for word in where if not _is_port(word)]
@@ -174,6 +177,9 @@ def _ask_name(asker: Asker) -> str:
 # --- from there to the end ----------------------------------------------------------------------
 
 
+_MUST_BE_TEXT = "a password is text in UTF-8"
+
+
 def log_in(link: Link, asker: Asker) -> Opened:
     """Open the link, with a password where the server wants one."""
     try:
@@ -188,14 +194,22 @@ def log_in(link: Link, asker: Asker) -> Opened:
 
 
 def _password(name: str | None, asker: Asker) -> str | None:
-    given = os.environ.get("CHATSH_PASSWORD")
-    if given or not asker.terminal:
-        return given
+    password = os.environ.get("CHATSH_PASSWORD") or _typed_password(name, asker)
+    if password and not is_text(password):
+        raise UsageError(_MUST_BE_TEXT)
+    return password
+
+
+def _typed_password(name: str | None, asker: Asker) -> str | None:
+    if not asker.terminal:
+        return None
     try:
         return getpass.getpass(f"password of {harmless(name or 'this name')}: ")
     except EOFError:
         print()
         return None
+    except UnicodeDecodeError as error:
+        raise UsageError(_MUST_BE_TEXT) from error
 
 
 def greet(link: Link, opened: Opened, asked_name: str | None) -> None:

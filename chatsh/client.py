@@ -147,6 +147,15 @@ _MY_GROUPS = "groups"  # the id of our own question which groups there are
 _NOT_IN_S3 = "This server does not know how to do that."
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be sent: what came as bytes that are no UTF-8 holds half characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _folded(name: str) -> str:
     try:
         return fold(name)

@@ -41,7 +41,7 @@ from chatd.wire.messages import (
 )
 from chatd.wire.text import harmless
 from chatsh import render
-from chatsh.client import Answered, Event, Opened, Request
+from chatsh.client import Answered, Event, Opened, Request, is_text
 from chatsh.grammar import (
     Begin,
     Complaint,
@@ -224,7 +224,7 @@ class Conversation:
 
     def _protect(self, _: Protect) -> None:
         password = self._front.secret("password: ")
-        if not password:
+        if not password or not is_text(password):
             self._complain(Complaint("No password was given; your name stays as it is."))
         elif self._front.secret("the same again: ") != password:
             self._complain(Complaint("The two are not the same; your name stays as it is."))

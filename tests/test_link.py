@@ -1,6 +1,7 @@
 import errno
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -223,6 +224,19 @@ def test_the_echo_bot_says_back_what_it_is_told(chatd):
         assert chatd.stop() == 0
         assert bot.stderr.read() == "The server is shutting down; you have been logged off.\n"
         assert bot.wait() == 1
+
+
+def test_the_echo_bot_confirms_what_it_got_and_more_than_a_window_of_it(chatd):
+    command = [sys.executable, ECHO_BOT, "127.0.0.1", str(chatd.port)]
+    with logged_in(chatd, "ana") as ana:
+        for texts in ([f"number {number}" for number in range(400)], ["only this"]):
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as bot:
+                assert bot.stdout.readline() == "echo is listening\n"
+                for text in texts:
+                    ana.send(Outgoing("echo", text))
+                assert [first(ana, Incoming).content for _ in texts] == texts
+                bot.send_signal(signal.SIGINT)
+                assert bot.wait() == 1
 
 
 # --- a server that knows only S3 ---

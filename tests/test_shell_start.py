@@ -219,3 +219,20 @@ def test_a_password_cannot_be_asked_for_in_a_pipe(start, tmp_path):
     wrong = {**os.environ, "CHATSH_PASSWORD": "guess"}
     done = run("127.0.0.1", str(guarded.port), "bob", text="/who\n", env=wrong)
     assert (done.returncode, done.stderr) == (4, "101: Unknown user or wrong password.\n")
+
+
+@pytest.mark.parametrize("words", [["a\udcff", "8000"], ["127.0.0.1", "8000", "a\udcff"]])
+def test_arguments_that_are_no_text_are_a_usage_error(words):
+    done = run(*words)  # Python passes half characters on as the bytes that they came from
+    assert done.returncode == 2
+    assert done.stderr.endswith("chatsh: error: a\ufffd is no text in UTF-8\n")
+
+
+def test_a_password_that_is_no_text_is_a_usage_error(start, tmp_path):
+    passwords = tmp_path / "passwords.txt"
+    passwords.write_text("ann:secret\n")
+    passwords.chmod(0o600)
+    port = str(start(str(passwords)).port)
+    done = run("127.0.0.1", port, "ann", env={**os.environ, "CHATSH_PASSWORD": "a\udcff"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("chatsh: a password is text in UTF-8\n")
