@@ -11,6 +11,7 @@ from chatd.wire.messages import (
     AskSeen,
     Bye,
     Error,
+    Group,
     Hello,
     Incoming,
     IncomingBroadcast,
@@ -18,6 +19,7 @@ from chatd.wire.messages import (
     Notice,
     Outgoing,
     OutgoingBroadcast,
+    OutgoingGroup,
     Position,
     Quit,
     Received,
@@ -340,3 +342,33 @@ def test_a_new_log_in_makes_older_tokens_void(begin):
     *_, error = bench.say(conn, Hello(name="bob", v=1, token=stale.token))
     assert (error.error, conn in bench.opened) == (103, False)
     assert bench.enter("bob", token=fresh.token)[1].resumed
+
+
+def test_a_retry_is_answered_as_before_though_its_group_is_gone(begin):
+    bench = begin()
+    ann, bob = met(bench, "ann", "bob")
+    bench.say(bob, Group("create", "team", ["ann"], id="g"))
+    first = next(
+        one for one in bench.say(ann, OutgoingGroup("team", "hi", "k")) if isinstance(one, Ack)
+    )
+    bench.say(bob, Group("delete", "team", id="d"))
+    bench.settle(ann)
+    (again,) = bench.say(ann, OutgoingGroup("team", "hi", "k"))
+    assert (again.re, again.seq, again.ts, again.dup) == ("k", first.seq, first.ts, True)
+    (other,) = bench.say(ann, OutgoingGroup("team", "something else", "k"))
+    assert (other.error, other.re) == (401, "k")
+    (never,) = bench.say(ann, OutgoingGroup("team", "hi", "k2"))
+    assert (never.error, never.re) == (401, "k2")
+
+
+def test_a_retry_to_a_guest_who_left_is_answered_as_before(begin):
+    bench = begin()
+    ann = bench.join("ann")
+    guest = bench.join()
+    (first,) = bench.say(ann, Outgoing("client1", "hi", "k"))
+    bench.say(guest, Quit())
+    bench.settle(ann)
+    (again,) = bench.say(ann, Outgoing("client1", "hi", "k"))
+    assert (again.seq, again.dup) == (first.seq, True)
+    (new,) = bench.say(ann, Outgoing("client1", "hi again", "k3"))
+    assert (new.error, new.re) == (301, "k3")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatd.core.effects import Account, Append, Entry, Failed, Find, PutAccount, Stored
+from chatd.core.effects import Account, Append, Entry, Failed, Find, PutAccount, Recall, Stored
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 from chatd.wire.errors import ErrorCode
@@ -50,6 +50,20 @@ def test_nothing_is_answered_before_it_is_asked_for_and_then_once(store):
     (done,) = store.completions()
     assert (done.ticket, done.seq, done.dup) == (7, 1, False)
     assert list(store.completions()) == []
+
+
+def test_what_was_said_under_a_key_is_recalled_for_the_same_text_alone(store):
+    keep(store, said("one"), said("two", id="k"), said("two", author=2, id="k2"))
+    same, other_text, other_author, unknown = put(
+        store,
+        Recall(1, "k", "two"),
+        Recall(1, "k", "three"),
+        Recall(1, "k2", "two"),
+        Recall(1, "none", "two"),
+    )
+    assert same == Stored(1, 2, 1_700_000_000_000, dup=True)
+    assert [one.dup for one in (other_text, other_author, unknown)] == [False] * 3
+    assert len(contents(store)) == 3
 
 
 def test_entries_are_numbered_and_answered_in_their_order(store):

@@ -14,6 +14,7 @@ from chatd.core.effects import (
     Entry,
     Failed,
     Happened,
+    Recall,
     Row,
     Send,
     Stored,
@@ -34,11 +35,25 @@ from chatd.wire.text import timestamp
 if TYPE_CHECKING:
     from chatd.core.hub import Hub
 
+# Errors that tell of the receiver, and so may be new for a message that was stored before.
+GONE_SINCE = frozenset(
+    {
+        ErrorCode.NO_SUCH_USER,
+        ErrorCode.INBOX_FULL,
+        ErrorCode.NO_SUCH_GROUP,
+        ErrorCode.NOT_MEMBER,
+    }
+)
+
 Receivers = Callable[[], list[int] | None]  # accounts when it is stored; None: everybody
 
 
 def direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
     """One message to one person: to one who is absent too, if there is somebody to come back."""
+    return _or_as_before(hub, session, said, lambda: _direct(hub, session, said))
+
+
+def _direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
     check_content(said.content)
     receiver = _receiver(hub, said.to)
     author = hub.of_session(session)
@@ -72,6 +87,10 @@ def broadcast(hub: Hub, session: Session, said: OutgoingBroadcast) -> list[Effec
 
 def to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
     """One message to all members of a group but its author."""
+    return _or_as_before(hub, session, said, lambda: _to_group(hub, session, said))
+
+
+def _to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
     check_content(said.content)
     author = hub.of_session(session)
     room = hub.groups.find(said.group, author.number)
@@ -81,6 +100,28 @@ def to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
     return _append(
         hub, session, entry, lambda: [one for one in room.members if one != author.number]
     )
+
+
+def _or_as_before(
+    hub: Hub,
+    session: Session,
+    said: Outgoing | OutgoingGroup,
+    attempt: Callable[[], list[Effect]],
+) -> list[Effect]:
+    """A retry is answered as the first time (rule 8), though its receiver may be gone by now."""
+    try:
+        return attempt()
+    except PeerError as error:
+        if said.id is None or error.code not in GONE_SINCE:
+            raise
+        wrong, key = error, said.id
+
+    def then(done: Stored | Failed) -> list[Effect]:
+        if isinstance(done, Stored) and done.dup:
+            return [Send([session.conn], Ack(key, done.seq, timestamp(done.ts), "stored", True))]
+        return hub.refuse(session, wrong, key)
+
+    return hub.submit(Recall(session.number, key, said.content), then)
 
 
 def server_says(hub: Hub, content: str, to: str | None = None) -> list[Effect]:

@@ -173,7 +173,18 @@ class Purge(Struct, frozen=True):
     keep_bytes: int | None = None
 
 
-Operation = Append | PutAccount | MoveCursors | Find | Purge
+class Recall(Struct, frozen=True):
+    """Ask what became of a message that was said before under this key.
+
+    Answered by `Stored` with `dup` where the same text was stored, else by one without a `seq`.
+    """
+
+    author: int  # account
+    id: str
+    content: str
+
+
+Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall
 
 
 class Stored(Struct, frozen=True):

@@ -28,6 +28,7 @@ from chatd.core.effects import (
     Purge,
     PutAccount,
     PutGroup,
+    Recall,
     Row,
     Stored,
 )
@@ -80,6 +81,13 @@ class MemoryStore:
             (account, since, seq if account == change.account and until is None else until)
             for account, since, until in intervals
         ]
+
+    def recall(self, ticket: int, operation: Recall) -> Stored:
+        """What was stored under a key, if it was this."""
+        row = self._keys.get((operation.author, operation.id))
+        if row is None or row.entry.content != operation.content:
+            return Stored(ticket)
+        return Stored(ticket, row.seq, row.entry.ts, dup=True)
 
     def put_account(self, ticket: int, operation: PutAccount) -> Stored:
         """Make or replace; the position only moves by `MoveCursors`."""
@@ -196,6 +204,7 @@ OPERATIONS: dict[type, Callable[[MemoryStore, int, Any], Completion]] = {
     MoveCursors: MemoryStore.move_cursors,
     Find: MemoryStore.find,
     Purge: MemoryStore.purge,
+    Recall: MemoryStore.recall,
 }
 
 

@@ -34,6 +34,7 @@ from chatd.core.effects import (
     Purge,
     PutAccount,
     PutGroup,
+    Recall,
     Row,
     Stored,
 )
@@ -149,7 +150,7 @@ class SqliteStore:
     def append(self, ticket: int, operation: Append) -> Stored | Failed:
         """One entry at the end with what becomes true by it, or what its key became before."""
         entry = operation.entry
-        first = self._first(entry) if entry.id is not None else None
+        first = self._first(entry.author, entry.id) if entry.id is not None else None
         if first is not None:
             return again(ticket, first, entry)
         cursor = self._db.execute(
@@ -167,13 +168,20 @@ class SqliteStore:
             CHANGES[type(change)](self, change, seq)
         return Stored(ticket, seq, entry.ts)
 
-    def _first(self, entry: Entry) -> Row | None:
+    def _first(self, author: int, key: str) -> Row | None:
         found = self._db.execute(
             "SELECT seq, kind, author, name, target, content, ts, id FROM log"
             " WHERE author = ? AND id = ?",
-            (entry.author, entry.id),
+            (author, key),
         ).fetchone()
         return _row(found) if found else None
+
+    def recall(self, ticket: int, operation: Recall) -> Stored:
+        """What was stored under a key, if it was this."""
+        row = self._first(operation.author, operation.id)
+        if row is None or row.entry.content != operation.content:
+            return Stored(ticket)
+        return Stored(ticket, row.seq, row.entry.ts, dup=True)
 
     def put_group(self, change: PutGroup, _: int) -> None:
         """Make or replace one group."""
@@ -389,6 +397,7 @@ OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
     MoveCursors: SqliteStore.move_cursors,
     Find: SqliteStore.find,
     Purge: SqliteStore.purge,
+    Recall: SqliteStore.recall,
 }
 CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,

@@ -89,7 +89,7 @@ class Terminal:
         self._stream.feed(data)
 
     def hang_up(self) -> None:
-        """The terminal is gone; by its file object, or another test's descriptor is closed later."""
+        """Close it, by its file object: a bare descriptor would be closed once more later."""
         self.child.ptyproc.fileobj.close()
 
     def close(self) -> None:
