@@ -1,6 +1,7 @@
 """Groups, missed messages, history and receipts in the shell, against the real daemon."""
 
 import re
+import shutil
 import signal
 from contextlib import closing
 
@@ -472,3 +473,34 @@ def test_a_frozen_server_and_its_end_keep_what_was_acknowledged(shells, chatd, s
     shells.settles(ben)
     assert ben.heard[-1:] == ["on its way"]
     assert ann.rows.count("ann: on its way") == 1
+
+
+GAP = "Some of what was said meanwhile is not kept any more."
+
+
+@pytest.mark.parametrize("before", ["nothing of it", "an earlier state of it"])
+def test_a_server_that_comes_back_without_its_log_is_told_and_heard(
+    shells, chatd, start, tmp_path, ann, before
+):
+    with logged_in(chatd, "ben") as ben:
+        ben.ask(Outgoing("ann", "one"))
+    shells.sees(ann, "ben: one")
+    barrier(shells, ann, "confirmed")
+    kill(chatd)
+    shells.sees(ann, LOST)
+    if before == "an earlier state of it":
+        shutil.copytree(tmp_path / "data", tmp_path / "other")
+        later = start(port=chatd.port)
+        shells.sees(ann, "connected again")
+        with logged_in(chatd, "ben") as ben:
+            for number in range(5):
+                ben.ask(Outgoing("ann", f"gone {number}"))
+        shells.sees(ann, "ben: gone 4")
+        kill(later)
+        shells.until(lambda: ann.rows.count(LOST) == 2, "the loss")
+    start(port=chatd.port, data="other")
+    shells.sees(ann, GAP)
+    with logged_in(chatd, "ben") as ben:
+        ben.ask(Outgoing("ann", "two"))
+    shells.sees(ann, "ben: two")
+    assert ann.rows.count("ben: one") == 1
