@@ -265,19 +265,26 @@ def taken(hub: Hub, session: Session) -> list[Effect]:
 
 
 def read(hub: Hub, session: Session, said: Read) -> list[Effect]:
-    """A conversation was shown to somebody who looked."""
-    if said.group is not None:
-        room = hub.groups.find(said.group, session.number)
-        number, authors = room.kept.number, room.authors
-    elif said.peer is not None:
-        number = hub.accounts.find(said.peer).number
-        authors = {number}
-    else:
+    """A conversation was shown to somebody who looked; never answered (rule 13)."""
+    if said.group is None and said.peer is None:
         raise PeerError(ErrorCode.MISSING_FIELD, field="with")
+    try:
+        number, authors = _looked_at(hub, session, said)
+    except PeerError:
+        return []  # a name that has gone since: there is nobody to tell
     upto = min(said.upto, hub.seq if session.live else session.position)
     if upto > hub.positions.cursor(session.number, number).read:
         hub.positions.move(session.number, number, authors, hub.now.wall, delivered=upto, read=upto)
     return []
+
+
+def _looked_at(hub: Hub, session: Session, said: Read) -> tuple[int, set[int]]:
+    """The number of the conversation, and whose messages are in it."""
+    if said.group is not None:
+        room = hub.groups.find(said.group, session.number)
+        return room.kept.number, room.authors
+    number = hub.accounts.find(said.peer or "").number
+    return number, {number}
 
 
 def flush(hub: Hub) -> list[Effect]:

@@ -216,14 +216,6 @@ class Limits(Struct, frozen=True):
     page: int = MAX_PAGE
 
 
-class Unread(Struct, frozen=True, omit_defaults=True, rename={"peer": "with"}):
-    """How many messages of one conversation were not read yet."""
-
-    count: int
-    peer: str | None = None
-    group: str | None = None
-
-
 class Welcome(Message, frozen=True):
     """The session is open. All fields are the extension's; a plain session sees none of them."""
 
@@ -234,7 +226,6 @@ class Welcome(Message, frozen=True):
     seq: int | None = None
     resumed: bool | None = None
     gap: bool = False
-    unread: list[Unread] = []
     limits: Limits | None = None
     time: str | None = None
     server: str | None = None
