@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 from chatd.config import Config, parse, parse_transfer
 from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
@@ -120,7 +121,7 @@ def export_store(words: Sequence[str]) -> int:
         return 0
     try:
         with open(file, "x", encoding="utf-8", opener=_private) as lines:
-            lines.writelines(line + "\n" for line in export(folder))
+            _write_or_remove(lines, folder)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}") from None
     return 0
@@ -148,6 +149,16 @@ def backup_store(words: Sequence[str]) -> int:
     file, folder = parse_transfer("backup", words)
     backup(folder, Path(file))
     return 0
+
+
+def _write_or_remove(lines: TextIO, folder: Path) -> None:
+    """Half an export is none."""
+    try:
+        lines.writelines(line + "\n" for line in export(folder))
+        lines.flush()
+    except BaseException:
+        Path(lines.name).unlink()
+        raise
 
 
 def _private(path: str, flags: int) -> int:

@@ -144,6 +144,11 @@ def test_the_commands_say_what_they_did_or_what_is_wrong(store, tmp_path: Path, 
         assert err.startswith("chatd: ")
 
 
+def test_an_export_that_fails_leaves_no_file(tmp_path: Path):
+    assert main(["export", "--data", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_old_entries_are_forgotten_from_the_beginning_and_numbers_are_not_used_again(store):
     store.submit(1, Purge(before=2000))
     assert store.completions() == [Stored(1, 5)]
