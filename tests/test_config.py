@@ -9,7 +9,8 @@ from chatd.net.loop import SELECTORS
 from chatd.wire.errors import ConfigError
 
 
-def test_without_arguments_it_is_port_8000_open_to_all():
+def test_without_arguments_it_is_port_8000_open_to_all(monkeypatch):
+    monkeypatch.delenv("CHATD_SELECTOR", raising=False)
     assert parse([]) == Config()
     assert parse([]).port == 8000
 
@@ -93,3 +94,11 @@ def test_every_selector_of_this_machine_can_be_named(name: str):
 def test_the_data_folder_is_one_per_port_unless_named(tmp_path):
     assert parse(["--data", str(tmp_path)]).data_for(8000) == tmp_path
     assert parse([]).data_for(8001) != parse([]).data_for(8002)
+
+
+def test_the_environment_may_name_the_selector_for_a_whole_run_of_tests(monkeypatch):
+    monkeypatch.setenv("CHATD_SELECTOR", "select")
+    assert parse([]).selector == "select"
+    monkeypatch.setenv("CHATD_SELECTOR", "magic")
+    with pytest.raises(ConfigError, match="is no selector here"):
+        parse([])
