@@ -147,6 +147,8 @@ def import_store(words: Sequence[str]) -> int:
 def backup_store(words: Sequence[str]) -> int:
     """A copy of the database; `chatd backup FILE`."""
     file, folder = parse_transfer("backup", words)
+    if file == STANDARD:
+        raise ConfigError("a backup is a database and needs a file of its own; see chatd export")
     backup(folder, Path(file))
     return 0
 

@@ -283,7 +283,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Who read our output has enough. Python would complain once more when it flushes at exit.
+    except OSError as error:
+        # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.NORMAL
+        if isinstance(error, BrokenPipeError):  # who read our output has enough
+            return ExitCode.NORMAL
+        print(f"chatsh: cannot write the output: {error.strerror}", file=sys.stderr)
+        return ExitCode.CANNOT_CONNECT

@@ -30,6 +30,8 @@ from msgspec.structs import replace
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.framing import Framer
 from chatd.wire.messages import (
+    MAX_CONTENT,
+    MAX_OBJECT,
     VERSION,
     Ack,
     Admin,
@@ -337,7 +339,16 @@ class Client:
         elif isinstance(request, Ping):
             self._write(replace(request, n=key))
         else:
-            self._write(replace(request, id=key))
+            self._transmit_bounded(key, replace(request, id=key))
+
+    def _transmit_bounded(self, key: str, message: Message) -> None:
+        """What no server would read to its end is refused here: its error could name no request."""
+        data = encode(message)
+        if len(data) <= MAX_OBJECT:
+            self._segments.append(data + b"\n")
+            return
+        wrong = PeerError(ErrorCode.MESSAGE_TOO_LONG, limit=MAX_CONTENT)
+        self._answer(key, Error.of(wrong, key))
 
     def _transmit_plain(self, key: str, request: Request) -> None:
         form = _PLAIN.get(type(request))

@@ -232,7 +232,10 @@ def _name_it(answer: str, _: Situation) -> Action:
 
 
 def _fill_it(answer: str, situation: Situation) -> Action:
-    names = [name.strip() for name in SEPARATORS.split(answer) if name.strip()]
+    if SEPARATORS.search(answer):
+        names = [name.strip() for name in SEPARATORS.split(answer) if name.strip()]
+    else:
+        names = _names(answer, situation)
     return Group("create", situation.wanted, names)
 
 
@@ -409,7 +412,7 @@ COMMANDS = (
     Command(
         ("/group",),
         "[create|add|remove|rename|owner|leave|info|list|delete GROUP NAMES]",
-        "make and change groups; alone: group mode, every line is GROUP~TEXT, until /exit",
+        "make and change groups; alone: group mode, to /exit",
         _group,
         also=("GROUP|TEXT", "GROUP~TEXT"),
     ),

@@ -37,6 +37,8 @@ KEPT_FOR_LATER = "What could not be sent is kept for the next time."
 NOT_KEPT = "What could not be sent is lost:"
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 
+HELP_COLUMN = 24  # where explanations begin, so that they fit into 80 columns
+
 NAME, OWN, QUIET, WRONG = "bold cyan", "bold", "dim", "red"
 
 
@@ -189,8 +191,7 @@ def pong(word: object) -> Text:
 
 def all_commands() -> Text:
     """Every command, with its other forms under it."""
-    width = max(len(command.usage) for command in COMMANDS)
-    rows = [_explained(command, width) for command in COMMANDS]
+    rows = [_explained(command, HELP_COLUMN) for command in COMMANDS]
     return Text("\n".join([*rows, "A text that begins with / is sent as //text."]))
 
 
@@ -202,4 +203,6 @@ def one_command(command: Command) -> Text:
 def _explained(command: Command, width: int) -> str:
     others = (*command.words[1:], *command.also)
     also = f"\n{'':{width}}  also: {'  '.join(others)}" if others else ""
+    if len(command.usage) > width:  # as long as a line itself
+        return f"{command.usage}\n{'':{width}}  {command.does}{also}"
     return f"{command.usage:<{width}}  {command.does}{also}"

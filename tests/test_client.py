@@ -539,3 +539,12 @@ def test_no_fields_of_a_server_raise(messages, code):
     client = opened()
     client.send(Who())
     told(client, *({"code": code, **message} for message in messages))
+
+
+def test_what_is_too_long_for_any_server_is_refused_here_and_answered():
+    client = opened()
+    key = client.send(Outgoing("ben", "x" * 70_000))
+    assert sent(client) == []
+    (event,) = client.events()
+    assert (event.id, event.reply.error) == (key, 304)
+    assert client.unanswered == 0

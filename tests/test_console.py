@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 
+import psutil
 import pytest
 from support import PATIENCE, Wire
 
@@ -63,6 +64,9 @@ class Terminal:
 
     def end(self):
         if self.process.poll() is None:
+            # Job control gives a program in the background a process group of its own.
+            for one in psutil.Process(self.process.pid).children(recursive=True):
+                one.kill()
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
         os.close(self.master)

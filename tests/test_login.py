@@ -175,6 +175,28 @@ def test_the_holder_of_a_wanted_name_is_asked_and_stays_when_it_answers():
     assert ann not in bench.closed
 
 
+def test_a_holder_that_answers_at_once_stays_however_often_it_is_asked():
+    bench = Bench()
+    ann = bench.join("Ann")
+    for _ in range(3):
+        assert refusal(bench, name="Ann") is E.ALREADY_LOGGED_IN
+        bench.say(ann, Pong())
+        bench.wait(1.5)
+    bench.wait(10)
+    assert ann not in bench.closed
+
+
+def test_asking_again_gives_a_silent_holder_no_more_time():
+    bench = Bench()
+    ann = bench.join("Ann")
+    refusal(bench, name="Ann")
+    bench.wait(2)
+    refusal(bench, name="Ann")
+    assert bench.probed == [ann]
+    bench.wait(1.1)
+    assert ann in bench.closed
+
+
 def test_the_holder_of_a_wanted_name_is_dropped_when_it_does_not_answer():
     bench = Bench()
     ann, ben = bench.join("Ann"), bench.join("Ben")

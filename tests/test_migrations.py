@@ -158,3 +158,12 @@ def test_a_migration_that_fails_leaves_the_old_format(tmp_path: Path):
         assert database.execute("PRAGMA user_version").fetchone() == (1,)
         columns = [row[1] for row in database.execute("PRAGMA table_info(accounts)")]
     assert "received" not in columns
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    with pytest.raises(StoreError, match="of another program"):
+        SqliteStore(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]

@@ -226,3 +226,26 @@ def test_a_server_of_s3_takes_a_script_too():
         assert said(done)[:4] == ["current users:", "bob", "bob: hello", "bob: x"]
         assert said(done)[4:] == ['server: User "zoe" is not connected to the server.', "pong x"]
         kill(s3)
+
+
+def test_a_line_too_long_for_the_server_is_refused_and_the_next_ones_are_done(chatd):
+    done = run(chatd, "bob", text="x" * 70_000 + "\nafter\n/quit\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said(done) == ["server: A message may have at most 16384 bytes.", "bob: after"]
+
+
+def test_output_that_cannot_be_written_is_one_line_and_no_traceback(chatd):
+    if not os.path.exists("/dev/full"):  # noqa: PTH110 - a device
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [*CHATSH, "127.0.0.1", str(chatd.port), "bob"],
+            input="/who\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("chatsh: cannot write the output: ")
+    assert done.stderr.count("\n") == 1

@@ -137,6 +137,7 @@ def test_the_commands_say_what_they_did_or_what_is_wrong(store, tmp_path: Path, 
         ["import", "--data", str(tmp_path / "other"), str(tmp_path / "missing")],
         ["backup", "--data", str(tmp_path / "none"), str(tmp_path / "b")],
         ["export"],
+        ["backup", "--data", data, "-"],
     ):
         assert main(words) == 2
         out, err = capsys.readouterr()

@@ -44,11 +44,7 @@ def ask_alive(hub: Hub, conn: int) -> list[Effect]:
 def probe_is_over(hub: Hub, conn: int) -> list[Effect]:
     """The name was wanted by somebody else; a silent extended holder is dropped."""
     session = hub.sessions.get(conn)
-    if (
-        session is None
-        or session.plain
-        or hub.now.monotonic - session.heard < hub.setup.limits.probe
-    ):
+    if session is None or session.plain or session.answered_probe:
         return []
     return hub.end(session, "lost", "idle", "You did not answer.")
 

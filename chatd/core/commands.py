@@ -73,6 +73,8 @@ def newname(hub: Hub, session: Session, asked: Newname) -> list[Effect]:
     account = session.account
     assert account is not None
     key = check_name(asked.name)
+    if asked.name == account.name:
+        return ok(session, asked.id)
     holder = hub.accounts.named(key)
     taken = holder is not None and holder.number != account.number
     if taken or key in hub.groups.by_key:

@@ -149,7 +149,7 @@ class Hub:
         session = self.sessions.get(conn)
         if session is None or session.state is State.LEAVING:
             return []
-        session.heard, session.misses = now.monotonic, 0
+        session.heard, session.misses, session.answered_probe = now.monotonic, 0, True
         session.inbox.extend(items)
         if len(session.inbox) > self.setup.limits.inbox:
             return self.end(session, "lost", "error", "You send more than can be answered.")
@@ -370,10 +370,14 @@ class Hub:
         told: list[Effect] = [Send([session.conn], Error.of(wrong, re, fatal=fatal))]
         if not fatal:
             return told
-        refused = Happened(
-            "refused", {"code": wrong.code, "text": str(wrong), "address": session.origin}
-        )
-        return [*told, refused, *self.drop(session, "refused")]
+        if wrong.code is not ErrorCode.PASSWORD_REQUIRED:  # a shell asks for it, and comes again
+            told.append(
+                Happened(
+                    "refused",
+                    {"code": int(wrong.code), "text": str(wrong), "address": session.origin},
+                )
+            )
+        return told + self.drop(session, "refused")
 
     def end(
         self, session: Session, notice: NoticeKind | None, reason: ByeReason, text: str

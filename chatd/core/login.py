@@ -105,12 +105,16 @@ def _already(hub: Hub, session: Session, holder: Session) -> list[Effect]:
     """103 to the newcomer; the holder stays, but has to show that it is alive."""
     seconds = hub.setup.limits.probe
     wrong = PeerError(ErrorCode.ALREADY_LOGGED_IN, name=holder.name, retry_after=seconds)
-    asked: list[Effect] = [
+    refused = hub.refuse(session, wrong)
+    if not holder.answered_probe:
+        return refused  # it is asked already, and its time runs
+    holder.answered_probe = holder.plain  # only TCP can ask a plain one
+    return [
+        *refused,
         *([] if holder.plain else [Send([holder.conn], Ping())]),
         Probe(holder.conn, seconds),
         Alarm(seconds, "probe", holder.conn),
     ]
-    return hub.refuse(session, wrong) + asked
 
 
 def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect]:

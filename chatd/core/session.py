@@ -63,6 +63,7 @@ class Session:
     notices: bool = False
     authenticated: bool = False  # by password or token, not only by saying a name
     misses: int = 0
+    answered_probe: bool = True  # nobody has asked, or it has said something since
     garbage: int = 0
     began: float = 0.0  # monotonic time of connecting
     blocked: int | None = None  # the ticket that the next item waits for

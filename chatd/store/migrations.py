@@ -74,5 +74,8 @@ def migrate(database: sqlite3.Connection) -> None:
             f"it was written by a newer chatd (format {version}, this one knows "
             f"{len(MIGRATIONS)}): use that one, or another --data"
         )
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not version and tables != (0,):
+        raise StoreError("it is the database of another program: use another --data")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
