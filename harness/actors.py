@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ class Launch(Struct, frozen=True):
     stdin: tuple[str, ...] | None = None  # pipe: all its input, then the end
 
 
-class Actor:
+class Actor(ABC):
     """One party of the conversation."""
 
     kind: ClassVar[str]
@@ -79,9 +80,9 @@ class Actor:
         """Whether it takes part: started, not ended, not sent away."""
         return self.joined and self.ended is None and not self.dismissed
 
+    @abstractmethod
     def start(self, launch: Launch) -> None:
         """Start the program, or connect."""
-        raise NotImplementedError
 
     def deliver(self, text: str, frame: Any = None, *, is_frame: bool = False) -> None:
         """Something arrived."""
