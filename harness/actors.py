@@ -131,14 +131,14 @@ class Actor(ABC):
         if self.counted:
             self.counted.asked.clear()
 
-    def look(self) -> None:
+    def look(self) -> None:  # noqa: B027 - most have nothing to look at
         """Called once per turn of the reactor, for what has no descriptor."""
 
     def picture(self) -> list[str]:
         """What a person sees now."""
         return [item.text for item in self.items if not item.hidden][-24:]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing is held before the start
         """Release everything; called once, at the end."""
 
 
