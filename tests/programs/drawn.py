@@ -21,10 +21,13 @@ class Drawn:
 
     def later(self, text):
         self.waiting.append(text)
-        if self.session.app.is_running:
+        app = self.session.app
+        if app.is_running and not app.is_done:  # what a prompt draws at its end erases ours
             run_in_terminal(self.drain)
 
     def drain(self):
+        if self.session.app.is_running and self.session.app.is_done:
+            return  # the next prompt shows it first
         while self.waiting:
             print(self.waiting.pop(0))
 
