@@ -35,13 +35,13 @@ def _kick(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     if asked.name is None:
         raise PeerError(ErrorCode.MISSING_FIELD, field="name")
     done = kick(hub, asked.name, session.name)
-    return _ok(session, asked) + done  # in this order, as one may remove oneself
+    return ok(session, asked.id) + done  # in this order, as one may remove oneself
 
 
 def _announce(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     if asked.text is None:
         raise PeerError(ErrorCode.MISSING_FIELD, field="text")
-    return announce(hub, asked.text) + _ok(session, asked)
+    return announce(hub, asked.text) + ok(session, asked.id)
 
 
 def _stats(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
@@ -52,11 +52,12 @@ def _stats(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
 
 
 def _shutdown(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
-    return _ok(session, asked) + hub.shut_down(f"asked for by {session.name}", hub.now)
+    return ok(session, asked.id) + hub.shut_down(f"asked for by {session.name}", hub.now)
 
 
-def _ok(session: Session, asked: Admin) -> list[Effect]:
-    return [Send([session.conn], Ok(asked.id))] if asked.id is not None else []
+def ok(session: Session, re: str | None) -> list[Effect]:
+    """Done, where somebody wants to know."""
+    return [Send([session.conn], Ok(re))] if re is not None else []
 
 
 OPERATIONS: dict[str, Callable[[Hub, Session, Admin], list[Effect]]] = {

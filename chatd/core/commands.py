@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from chatd.core import admin
+from chatd.core.admin import ok
 from chatd.core.delivery import broadcast, direct, to_group
 from chatd.core.effects import Account, Effect, Failed, Happened, Hash, Send, Stored
 from chatd.core.flow import read, received
@@ -24,7 +25,6 @@ from chatd.wire.messages import (
     History,
     Message,
     Newname,
-    Ok,
     Outgoing,
     OutgoingBroadcast,
     OutgoingGroup,
@@ -163,11 +163,6 @@ def operate(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     if not (account and session.authenticated and account.login in hub.setup.operators):
         raise PeerError(ErrorCode.NOT_PERMITTED)
     return admin.OPERATIONS[asked.op](hub, session, asked)
-
-
-def ok(session: Session, re: str | None) -> list[Effect]:
-    """Done, where somebody wants to know."""
-    return [Send([session.conn], Ok(re))] if re is not None else []
 
 
 COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {

@@ -14,6 +14,7 @@ from chatd.core.effects import (
     Entry,
     Failed,
     Happened,
+    Kind,
     Recall,
     Row,
     Send,
@@ -59,9 +60,7 @@ def _direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
     author = hub.of_session(session)
     if receiver.number == author.number:
         raise PeerError(ErrorCode.SELF_MESSAGE)
-    entry = Entry(
-        "direct", author.number, author.name, receiver.number, said.content, hub.now.wall, said.id
-    )
+    entry = _entry(hub, "direct", author, receiver.number, said)
     return _append(hub, session, entry, lambda: [receiver.number])
 
 
@@ -79,9 +78,7 @@ def broadcast(hub: Hub, session: Session, said: OutgoingBroadcast) -> list[Effec
     """One message to everyone but its author."""
     check_content(said.content)
     author = hub.of_session(session)
-    entry = Entry(
-        "broadcast", author.number, author.name, EVERYONE, said.content, hub.now.wall, said.id
-    )
+    entry = _entry(hub, "broadcast", author, EVERYONE, said)
     return _append(hub, session, entry, lambda: None)
 
 
@@ -94,12 +91,20 @@ def _to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
     check_content(said.content)
     author = hub.of_session(session)
     room = hub.groups.find(said.group, author.number)
-    entry = Entry(
-        "group", author.number, author.name, room.kept.number, said.content, hub.now.wall, said.id
-    )
+    entry = _entry(hub, "group", author, room.kept.number, said)
     return _append(
         hub, session, entry, lambda: [one for one in room.members if one != author.number]
     )
+
+
+def _entry(
+    hub: Hub,
+    kind: Kind,
+    author: Account,
+    target: int,
+    said: Outgoing | OutgoingBroadcast | OutgoingGroup,
+) -> Entry:
+    return Entry(kind, author.number, author.name, target, said.content, hub.now.wall, said.id)
 
 
 def _or_as_before(
@@ -128,8 +133,8 @@ def server_says(hub: Hub, content: str, to: str | None = None) -> list[Effect]:
     """The operator at the console, to everyone or to one."""
     check_content(content)
     number = EVERYONE if to is None else _receiver(hub, to).number
-    kind = "broadcast" if to is None else "direct"
-    entry = Entry(kind, SERVER_ACCOUNT, SERVER, number, content, hub.now.wall)  # type: ignore[arg-type]
+    kind: Kind = "broadcast" if to is None else "direct"
+    entry = Entry(kind, SERVER_ACCOUNT, SERVER, number, content, hub.now.wall)
     return _append(hub, None, entry, lambda: None if to is None else [number])
 
 

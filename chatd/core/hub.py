@@ -126,7 +126,6 @@ class Hub:
         self._unkept: set[int] = set()  # accounts that it has refused
         self.tries = Tries(setup.limits)
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
-        self.stopping = False
         self._numbers = count(kept.first_number)
         self._tickets = count(1)
         self._waiting: dict[int, Then] = {}
@@ -221,7 +220,6 @@ class Hub:
     def shut_down(self, reason: str, now: Now) -> list[Effect]:
         """Log everybody off, then stop."""
         self.now = now
-        self.stopping = True
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
             if session.account:
