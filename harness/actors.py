@@ -11,17 +11,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from harness.journal import Journal
 from harness.patterns import Item, Pattern
 from harness.reactor import Reactor
-
-
-class Event(Struct, frozen=True):
-    """A line of the minutes: who did, saw or was asked what."""
-
-    at: float
-    actor: str
-    kind: str  # does, sees, fence, note
-    text: str
 
 
 class Hidden(Struct):
@@ -58,8 +50,15 @@ class Actor(ABC):
 
     kind: ClassVar[str]
 
-    def __init__(self, name: str, reactor: Reactor, heard: Callable[[Actor, Item], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        reactor: Reactor,
+        heard: Callable[[Actor, Item], None],
+        journal: Journal | None = None,
+    ) -> None:
         self.name, self.role = name, self.kind
+        self.journal = Journal() if journal is None else journal
         self.items: list[Item] = []
         self.cursor = 0
         self.claimed: set[int] = set()
@@ -70,8 +69,6 @@ class Actor(ABC):
         self.joined = False
         self.dismissed = False  # killed, closed or told to leave by the scenario
         self.draft = ""
-        self.events: list[Event] = []
-        self.watch: Callable[[Event], None] | None = None  # for a person who looks on
         self.reflex: Callable[[Item], bool] | None = None  # answers what every client answers
         self._reactor, self._heard = reactor, heard
 
@@ -89,7 +86,7 @@ class Actor(ABC):
         item = Item(text, time.monotonic(), frame, is_frame)
         item.hidden = self._is_ours(item)
         self.items.append(item)
-        self.note("fence" if item.hidden else "sees", text)
+        self.note("fence" if item.hidden else "sees", text, data=frame)
         self._heard(self, item)
 
     def _is_ours(self, item: Item) -> bool:
@@ -108,12 +105,9 @@ class Actor(ABC):
                 return True
         return False
 
-    def note(self, kind: str, text: str) -> None:
+    def note(self, kind: str, text: str, *, verb: str = "", data: Any = None) -> None:
         """Write a line into the minutes."""
-        event = Event(time.monotonic(), self.name, kind, text)
-        self.events.append(event)
-        if self.watch:
-            self.watch(event)
+        self.journal.note(self.name, kind, text, verb=verb, data=data)
 
     def end(self, how: str) -> None:
         """The channel was read to its end."""

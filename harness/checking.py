@@ -69,6 +69,14 @@ class Checker:
             self.wrong(value.place, f"{what} has to be a duration such as 200ms, 5s or 2min")
         return number
 
+    def number(self, value: Value, what: str) -> float:
+        """A number that is not negative."""
+        number = value.data
+        if isinstance(number, bool) or not isinstance(number, int | float) or number < 0:
+            self.wrong(value.place, f"{what} has to be a number such as 1 or 2.5")
+            return 0.0
+        return float(number)
+
     def fits(self, value: Value, kind: str, what: str) -> None:
         """Whether a value is of its kind (a row of `values.VALUES`)."""
         row = VALUES[kind]

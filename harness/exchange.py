@@ -141,6 +141,7 @@ class Turn:
                 value = run.scope.fill(clause.value, actor.name)
                 if not actor.joined and verb.name not in ("joins", "cannot join"):
                     raise BrokenPromiseError(f"{actor.name} has not joined yet")
+                run.journal.place = clause.place
                 verb.act(run, actor, value)
         except BrokenPromiseError as broken:
             broken.place = broken.place or clause.place
@@ -277,8 +278,7 @@ class Turn:
     def _finish(self) -> None:
         exchange, run = self._exchange, self._run
         for expectation in self._expectations:
-            if expectation.grade:
-                run.grades[expectation.grade] += 1
+            run.verdict(expectation)
             self._was_in_time(expectation)
             if isinstance(expectation, Never):
                 continue

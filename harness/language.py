@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from msgspec import Struct, field
 
 from harness.checking import Checker, suggestion
 from harness.errors import Place
+from harness.laws import LAWS
 from harness.profile import Profile, find_profile, load_profile
 from harness.scope import Scope, UnboundError
 from harness.steps import Clause, Exchange, Names, Step, StepReader, kinds_of_server
@@ -19,7 +21,7 @@ from harness.values import size
 from harness.yaml_nodes import Value, read
 
 KEYS = ("scenario", "covers", "tags", "needs", "use", "cast", "vars", "matrix", "files",
-        "server", "steps", "cleanup", "laws", "patience")  # fmt: skip
+        "server", "steps", "cleanup", "laws", "patience", "points", "fails")  # fmt: skip
 CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
 BUILT_IN = ("token", "here")
 RANGE = re.compile(r"([A-Za-z_]\w*?)(\d+)\.\.([A-Za-z_]\w*?)(\d+)")
@@ -50,6 +52,22 @@ class HomeFile(Struct):
     mode: int
 
 
+class KnownBug(Struct, frozen=True):
+    """Why a scenario fails, and the last day on which it may."""
+
+    because: str
+    until: date
+    place: Place
+
+
+class LawLine(Struct, frozen=True):
+    """A line of `laws`."""
+
+    name: str
+    value: Any
+    place: Place
+
+
 class Scenario(Struct):
     """A scenario as loaded."""
 
@@ -68,8 +86,10 @@ class Scenario(Struct):
     server_env: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     cleanup: list[Step] = field(default_factory=list)
-    once: list[tuple[Any, Place]] = field(default_factory=list)
+    laws: list[LawLine] = field(default_factory=list)
     patience: float | None = None
+    points: float = 1.0  # what it is worth where programs are graded
+    fails: KnownBug | None = None
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The values of each run: every combination of the matrix."""
@@ -121,12 +141,35 @@ def _header(root: Value, scenario: Scenario, check: Checker) -> None:
         scenario.vars = value.plain() if value.kind == "mapping" else {}
     if (value := root.get("patience")) is not None:
         scenario.patience = check.duration(value, "patience")
+    if (value := root.get("points")) is not None:
+        scenario.points = check.number(value, "points")
+    if (value := root.get("fails")) is not None:
+        scenario.fails = _known_bug(value, check)
     if (value := root.get("matrix")) is not None:
         _matrix(value, scenario, check)
     if (value := root.get("files")) is not None:
         _files(value, scenario, check)
     if (value := root.get("server")) is not None:
         _server(value, scenario, check)
+
+
+def _known_bug(value: Value, check: Checker) -> KnownBug | None:
+    for key, _ in check.mapping(value, "fails"):
+        check.known(key, ("because", "until"), "key of fails")
+    because, until = value.get("because"), value.get("until")
+    try:
+        day = date.fromisoformat(str(until.data)) if until else None
+    except ValueError:
+        day = None
+    if because is None or day is None:
+        place = until.place if until is not None and because is not None else value.place
+        check.wrong(
+            place,
+            "fails needs a reason and a last day",
+            'fails: {because: "#12", until: 2027-01-31}',
+        )
+        return None
+    return KnownBug(check.text(because, "because"), day, value.place)
 
 
 def _matrix(value: Value, scenario: Scenario, check: Checker) -> None:
@@ -285,7 +328,8 @@ def _steps(root: Value, scenario: Scenario, check: Checker) -> None:
 def _laws(value: Value, scenario: Scenario, check: Checker, names: Names) -> None:
     for item in check.listing(value, "laws"):
         for key, pattern in check.mapping(item, "a law"):
-            if check.known(key, ("once",), "law"):
-                check.fits(pattern, "patterns", "once")
+            if check.known(key, LAWS, "law"):
+                law = LAWS[str(key.data)]
+                check.fits(pattern, law.value, str(key.data))
                 names.values.append(pattern)
-                scenario.once.append((pattern.plain(), key.place))
+                scenario.laws.append(LawLine(law.name, pattern.plain(), key.place))

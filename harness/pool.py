@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from harness.language import Scenario, load_scenario
 from harness.run import Options
-from harness.runner import Outcome, run_scenario
+from harness.runner import Outcome, outcome_of, run_scenario
 
 
 class Job(Struct):
@@ -33,27 +33,19 @@ class Order(Struct):
 
     path: str
     row: int
-    profile: str | None = None
-    server: str | None = None
-    at: tuple[str, int] | None = None
-    patience: float = 1.0
+    options: Options
 
 
-def run_all(
-    jobs: Sequence[Job], options: Options, at_a_time: int, profile: Path | None = None
-) -> Iterator[Outcome]:
+def run_all(jobs: Sequence[Job], options: Options, at_a_time: int) -> Iterator[Outcome]:
     """The outcomes, in the order of the jobs."""
     with ThreadPoolExecutor(at_a_time) as pool:
-        yield from pool.map(lambda job: run_isolated(job, options, profile), jobs)
+        yield from pool.map(lambda job: run_isolated(job, options), jobs)
 
 
-def run_isolated(job: Job, options: Options, profile: Path | None = None) -> Outcome:
+def run_isolated(job: Job, options: Options) -> Outcome:
     """One run in an interpreter of its own."""
     row = list(job.scenario.rows()).index(dict(job.row))
-    order = Order(
-        job.scenario.path, row, str(profile) if profile else None,
-        options.server, options.at, options.patience,
-    )  # fmt: skip
+    order = Order(job.scenario.path, row, options)
     done = subprocess.run(
         [sys.executable, "-m", "harness.pool"],
         input=msgspec.json.encode(order), capture_output=True, check=False,
@@ -62,20 +54,19 @@ def run_isolated(job: Job, options: Options, profile: Path | None = None) -> Out
         return msgspec.json.decode(done.stdout, type=Outcome)
     except msgspec.DecodeError:
         said = done.stderr.decode("utf-8", "replace").splitlines()
-        return Outcome(
-            job.scenario.title, job.scenario.path, dict(job.row), status="bug",
-            what=f"the worker ended with {done.returncode}", details=said[-20:],
-        )  # fmt: skip
+        outcome = outcome_of(job.scenario, job.row, options)
+        outcome.status = "bug"
+        outcome.what, outcome.details = f"the worker ended with {done.returncode}", said[-20:]
+        return outcome
 
 
 def main() -> None:
     """A worker: an order on standard input, an outcome on standard output."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    profile = Path(order.profile) if order.profile else None
+    profile = Path(order.options.profile) if order.options.profile else None
     scenario = load_scenario(Path(order.path), profile=profile)
     row = list(scenario.rows())[order.row]
-    options = Options(order.server, order.at, order.patience)
-    outcome = run_scenario(scenario, row, options)
+    outcome = run_scenario(scenario, row, order.options)
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
 
 

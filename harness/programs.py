@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 
 from harness.actors import Actor, Launch
+from harness.journal import Journal
 from harness.patterns import Item
 from harness.process import PipeProcess, PtyProcess, signal_group
 from harness.reactor import Channel, Reactor
@@ -21,8 +22,14 @@ class Program(Actor):
     process: PtyProcess | PipeProcess
     view: View
 
-    def __init__(self, name: str, reactor: Reactor, heard: Callable[[Actor, Item], None]) -> None:
-        super().__init__(name, reactor, heard)
+    def __init__(
+        self,
+        name: str,
+        reactor: Reactor,
+        heard: Callable[[Actor, Item], None],
+        journal: Journal | None = None,
+    ) -> None:
+        super().__init__(name, reactor, heard, journal)
         self.exit_code: int | None = None
         self._output: Channel | None = None
         self._drained = False
@@ -34,6 +41,7 @@ class Program(Actor):
         self.joined = True
 
     def _fed(self, data: bytes) -> None:
+        self.journal.tape(self.name, "o", data)
         self.view.feed(data)
         self._say(self.view.settled())
 
@@ -98,6 +106,7 @@ class Shell(Program):
     def start(self, launch: Launch) -> None:
         """Start the program."""
         self.size = launch.size
+        self.journal.tape(self.name, "r", "{}x{}".format(*launch.size).encode())
         if launch.screen:
             self.view = ScreenView(launch.prompt, launch.size, self._raw, echo=launch.echo)
         else:
@@ -113,6 +122,7 @@ class Shell(Program):
         self.arrived = False
 
     def _raw(self, data: bytes) -> None:
+        self.journal.tape(self.name, "i", data)
         if self._output:
             self._output.write(data)
 
@@ -137,6 +147,7 @@ class Shell(Program):
     def resize(self, columns: int, lines: int) -> None:
         """Another size of the terminal."""
         self.view.resize(columns, lines)
+        self.journal.tape(self.name, "r", f"{columns}x{lines}".encode())
         assert isinstance(self.process, PtyProcess)
         self.process.resize(columns, lines)
 
@@ -164,6 +175,7 @@ class Pipe(Program):
 
     def type(self, text: str) -> None:
         """Write one line to its input."""
+        self.journal.tape(self.name, "i", text.encode() + b"\n")
         self._input.write(text.encode() + b"\n")
 
     def close_input(self) -> None:
@@ -191,9 +203,14 @@ class Server(Program):
     kind = "server"
 
     def __init__(
-        self, reactor: Reactor, heard: Callable[[Actor, Item], None], *, console: bool
+        self,
+        reactor: Reactor,
+        heard: Callable[[Actor, Item], None],
+        journal: Journal | None = None,
+        *,
+        console: bool,
     ) -> None:
-        super().__init__("server", reactor, heard)
+        super().__init__("server", reactor, heard, journal)
         self.console = console
 
     def start(self, launch: Launch) -> None:
@@ -210,6 +227,7 @@ class Server(Program):
 
     def type(self, text: str) -> None:
         """Type a line on its console."""
+        self.journal.tape(self.name, "i", text.encode() + b"\n")
         if self._output:
             self._output.write(text.encode() + b"\n")
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from harness.cli import scenario_files
 from harness.errors import ScenarioError
 from harness.language import load_scenario
 from harness.pool import Job, run_isolated
 from harness.report import report
 from harness.run import Options
+from harness.selection import scenario_files
 
 
 class ScenarioRun(Struct):

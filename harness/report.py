@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.actors import Event
 from harness.errors import Place
+from harness.journal import Event
 from harness.runner import Outcome
 
 LAST = 14  # lines of each transcript that are shown
@@ -25,9 +26,10 @@ def clean(text: str) -> str:
 
 def closing_line(outcomes: Iterable[Outcome]) -> str:
     """The last line: `12 passed, 0 failed, 1 skipped`."""
-    states = [outcome.status for outcome in outcomes]
-    passed, skipped = states.count("passed"), states.count("skipped")
-    return f"{passed} passed, {len(states) - passed - skipped} failed, {skipped} skipped"
+    count = Counter(outcome.status for outcome in outcomes)
+    fine = count["passed"] + count["skipped"] + count["known"]
+    line = f"{count['passed']} passed, {count.total() - fine} failed, {count['skipped']} skipped"
+    return f"{line}, {count['known']} known" if count["known"] else line
 
 
 def one_line(outcome: Outcome) -> str:
@@ -52,7 +54,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.place:
         yield from _source(outcome.place)
     yield from (f"    {clean(line)}" for line in outcome.details)
-    for name, events in outcome.transcripts.items():
+    for name in outcome.cast:
+        events = [event for event in outcome.events if event.actor == name]
         if events:
             yield from _transcript(name, events, outcome)
     yield from (f"note: {clean(note)}" for note in outcome.notes)
@@ -76,7 +79,7 @@ def _transcript(name: str, events: list[Event], outcome: Outcome) -> Iterator[st
     if len(events) > LAST:
         yield f"    ... {len(events) - LAST} lines before"
     for event in events[-LAST:]:
-        yield f"    {event.at - outcome.began:8.3f} {SIGNS[event.kind]} {clean(event.text)}"
+        yield f"    {event.at:8.3f} {SIGNS[event.kind]} {clean(event.text)}"
     picture = outcome.pictures.get(name)
     if picture:
         yield "    its screen at the end:"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 from msgspec import Struct
 
 from harness import startup
-from harness.actors import Actor, Event
+from harness.actors import Actor
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
 from harness.fences import Fences
 from harness.home import new_home, remove_tree
+from harness.journal import Event, Journal
 from harness.language import Member, Scenario
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
 from harness.process import leftovers
@@ -36,16 +37,42 @@ STOP_PATIENCE = 5.0  # seconds for a server to end when asked
 class Options(Struct, frozen=True):
     """How to run, from the command line."""
 
-    server: str | None = None
-    at: tuple[str, int] | None = None
+    profile: str | None = None  # file, instead of the one that the scenario names
+    server: str | None = None  # command, instead of the profile's
+    client: str | None = None  # command of every role in a terminal, instead of the profile's
+    at: tuple[str, int] | None = None  # a server that runs already
     patience: float = 1.0  # factor
-    watch: Callable[[Event], None] | None = None
+    min_grade: str | None = None  # weaker proofs are failures
+    seed: int = 0
+    shake: bool = False  # seeded order and jitter, to bring out what depends on timing
+    evidence: str | None = None  # folder for what failed runs leave behind
+    keep: bool = False  # events and bytes of runs that passed, too
+
+
+class Verdict(Struct, frozen=True):
+    """What was found out about one clause for one actor, and by what proof."""
+
+    place: Place
+    actor: str
+    verb: str
+    wanted: list[str]
+    grade: str = ""  # none: it came, which proves itself
+    at: float = 0.0  # seconds since the run began
 
 
 class Run:
     """Everything that lives as long as one run. `close` leaves nothing behind."""
 
-    def __init__(self, scenario: Scenario, row: Mapping[str, Any], options: Options) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        row: Mapping[str, Any],
+        options: Options,
+        watch: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.journal = Journal()
+        self.journal.watch = watch
+        self.random = random.Random(f"{options.seed}:{scenario.path}:{sorted(row.items())}")  # noqa: S311
         self.scenario, self.profile, self.options = scenario, scenario.profile, options
         here = {"here": str(Path(self.profile.path).resolve().parent)}
         self.scope = Scope({**here, **scenario.vars, **row})
@@ -57,17 +84,17 @@ class Run:
         self.watches: list[Expectation] = []
         self.tolerances: dict[str, list[Pattern]] = {}
         self.obstacles: set[str] = set()  # who could not be fenced, for the report
-        self.grades: Counter[str] = Counter()  # what the verdicts rest on
+        self.verdicts: list[Verdict] = []
         self.server_may_end = False
         self.over = False  # what comes now belongs to nobody's promise
         self.patience = self.seconds(scenario.patience or self.profile.patience)
-        self.server = Server(self.reactor, self._heard, console=self.profile.server.console)
+        self.server = Server(
+            self.reactor, self._heard, self.journal, console=self.profile.server.console
+        )
         self.members = {member.name: member for member in scenario.cast}
         self.actors: dict[str, Actor] = {
             member.name: self._actor(member) for member in scenario.cast
         }
-        for actor in self.everybody():
-            actor.watch = options.watch
         self.reactor.looks.append(self._look)
         self.turn: int | None = None  # the lock of a server that is used by one run at a time
         self._joined = 0
@@ -78,7 +105,7 @@ class Run:
 
     def _actor(self, member: Member) -> Actor:
         role = self.role(member)
-        actor = KINDS[role.kind](member.name, self.reactor, self._heard)
+        actor = KINDS[role.kind](member.name, self.reactor, self._heard, self.journal)
         actor.role = role.name
         return actor
 
@@ -196,6 +223,14 @@ class Run:
                 return self.pattern(_spoken(shape, inner or {}), actor, local)
             return FramePattern(value, lookup, exact=False)
         return TextPattern(str(value), lookup)
+
+    def verdict(self, found: Expectation) -> None:
+        """Write down how a clause was decided for an actor."""
+        wanted = [str(pattern) for pattern in found.patterns]
+        at = self.journal.since_began(found.at) if found.at else self.journal.now()
+        self.verdicts.append(
+            Verdict(found.place, found.actor.name, found.clause.verb.name, wanted, found.grade, at)
+        )
 
     def tolerated(self, actor: Actor) -> list[Pattern]:
         """What an actor may see in this exchange."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
-from harness.actors import Event
+from harness.journal import Event
 from harness.language import Scenario
 from harness.report import clean
 from harness.run import Options
@@ -32,8 +31,7 @@ class Show:
     def play(self, options: Options) -> Outcome:
         """Run it."""
         self._console.rule(Text(clean(self._scenario.title), "bold"), align="left")
-        options = structs.replace(options, watch=self._event)
-        outcome = run_scenario(self._scenario, self._row, options)
+        outcome = run_scenario(self._scenario, self._row, options, self._event)
         style = "bold green" if outcome.status == "passed" else "bold red"
         self._console.print(Text(f"{outcome.status} in {outcome.seconds:.1f} s", style))
         return outcome

@@ -96,7 +96,8 @@ def actor_launch(run: Run, member: Member, role: Role) -> Launch:
         host, _, port = str(run.scope.fill(role.start, member.name)).rpartition(":")
         return Launch(address=(host.strip("[]"), int(port)), frames=role.frames)
     args = role.args if member.args is None else member.args
-    launch = _launch(run, role.start, args, {**role.env, **member.env}, member.name)
+    command = run.options.client if run.options.client and role.kind == "shell" else role.start
+    launch = _launch(run, command, args, {**role.env, **member.env}, member.name)
     stdin = role.stdin if member.stdin is None else member.stdin
     filled = None if stdin is None else tuple(map(str, run.scope.fill(stdin, member.name)))
     return Launch(

@@ -47,6 +47,7 @@ class Wire(Actor):
         self._channel = Channel(self._reactor, self._socket.fileno(), self._fed, self._eof)
 
     def _fed(self, data: bytes) -> None:
+        self.journal.tape(self.name, "o", data)
         for text, frame, is_frame in self._codec.feed(data):
             last = self.items[-1] if self.items else None
             if self._bytes and last and len(self.items) > self.cursor:
@@ -67,6 +68,7 @@ class Wire(Actor):
         """Send bytes, as one write."""
         if self._channel is None or self.dismissed:
             raise BrokenPromiseError(f"{self.name} is not connected any more")
+        self.journal.tape(self.name, "i", data)
         self._channel.write(data)
 
     @property

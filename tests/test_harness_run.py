@@ -547,3 +547,26 @@ def test_nothing_but_the_expected_after_an_end_and_without_a_fence(tmp_path):
     wrong = run(tmp_path, text.replace("error: 201", "error: 999") + "    patience: 1s\n")
     assert wrong.returncode == 1
     assert broken_line(wrong).startswith("eve sees only")
+
+
+KNOWN = """
+    scenario: The server answers what nobody promised
+    fails: {{because: "#12", until: {until}}}
+    cast: {{ana: wire}}
+    steps:
+      - ana sends: {{code: ping, n: one}}
+        ana sees: {{code: pong, n: {answer}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("until", "answer", "code", "line"),
+    [
+        ("2999-01-01", "two", 0, "0 passed, 0 failed, 0 skipped, 1 known"),
+        ("2999-01-01", "one", 1, "0 passed, 1 failed, 0 skipped"),
+        ("2001-01-01", "two", 1, "0 passed, 1 failed, 0 skipped"),
+    ],
+)
+def test_a_known_bug_may_fail_until_its_day_and_may_not_pass(tmp_path, until, answer, code, line):
+    done = run(tmp_path, KNOWN.format(until=until, answer=answer))
+    assert (done.returncode, closing(done)) == (code, line), done.stdout
