@@ -29,15 +29,20 @@ class Place(Struct, frozen=True, order=True):
 
 
 class Problem(Struct, frozen=True, order=True):
-    """One thing that is wrong with a scenario, and what is allowed instead."""
+    """One thing that is wrong with a scenario, and what is allowed instead.
+
+    `code` is a number of `codes.CODES`, which `harness explain` tells more about.
+    """
 
     place: Place
     text: str
     help: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
+        head = f"{self.code} " if self.code else ""
         tail = f"\n    {self.help}" if self.help else ""
-        return f"{self.place}: {self.text}{tail}"
+        return f"{self.place}: {head}{self.text}{tail}"
 
 
 class HarnessError(Exception):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from harness.scope import KINDS, VARIABLE
+from harness.scope import KINDS, VARIABLE, UnboundError
 
 ANY = "..."
 Lookup = Callable[[str], Any]
@@ -29,6 +29,11 @@ class Item(Struct):
     frame: Any = None
     is_frame: bool = False
     hidden: bool = False  # the harness's own traffic
+
+
+def unknown(name: str) -> Any:
+    """The lookup where no name has a value."""
+    raise UnboundError(f"${{{name}}} has no value here")
 
 
 class Pattern(Protocol):
@@ -64,18 +69,25 @@ class TextPattern:
 
 
 class RegexPattern:
-    """A regular expression; named groups capture."""
+    """A regular expression; named groups capture, `${name}` inserts a value as literal text."""
 
     blank = False
 
-    def __init__(self, expression: str) -> None:
-        self._regex = re.compile(expression)
+    def __init__(self, expression: str, lookup: Lookup = unknown) -> None:
+        self._kinds: dict[str, str] = {}
+        self._regex = re.compile(expression_of(expression, lookup, self._kinds))
 
     def match(self, item: Item, *, part: bool = False) -> Found | None:
         """What was captured, or none."""
         whole = not part and not item.is_frame
         found = (self._regex.fullmatch if whole else self._regex.search)(item.text.rstrip("\n"))
-        return None if found is None else found.groupdict()
+        if found is None:
+            return None
+        kinds = self._kinds
+        return {
+            name: typed(text, kinds[name]) if name in kinds and text is not None else text
+            for name, text in found.groupdict().items()
+        }
 
     def __str__(self) -> str:
         return f"{{re: {self._regex.pattern!r}}}"
@@ -161,6 +173,15 @@ def compile_text(text: str, lookup: Lookup) -> tuple[re.Pattern[str], dict[str, 
         end = variable.end()
     parts.append(_literal(text[end:]))
     return re.compile("".join(parts), re.DOTALL), kinds
+
+
+def expression_of(text: str, lookup: Lookup, kinds: dict[str, str] | None = None) -> str:
+    """A regular expression with the names in it filled in, as text and not as expressions.
+
+    `kinds` is told the kinds of what is captured, by name.
+    """
+    captured = {} if kinds is None else kinds
+    return VARIABLE.sub(lambda found: _variable(found, captured, lookup), text)
 
 
 def _literal(text: str) -> str:
