@@ -98,11 +98,13 @@ class Terminal(pyte.Screen):
         self.wrapped: set[int] = set()
         self.alternate: Saved | None = None
         self.leaving: Callable[[], None] = _nothing  # called before the cursor is sent elsewhere
+        self.switching: Callable[[], None] = _nothing  # called before the screen is another one
         self._drawing = False
         self._answer = answer
         self._output = Output()
         super().__init__(columns, lines)
-        self._stream = pyte.Stream(_Tolerant(self))
+        tolerant: Any = _Tolerant(self)
+        self._stream = pyte.Stream(tolerant)
         self._stream.use_utf8 = False  # the text is decoded already; line drawing is wanted
 
     def feed(self, data: bytes) -> None:
@@ -222,6 +224,7 @@ class Terminal(pyte.Screen):
     def set_mode(self, *codes: int, **kwargs: Any) -> None:
         """Set modes; the alternate screen is one of them."""
         if kwargs.get("private") and ALTERNATE.intersection(codes) and not self.alternate:
+            self.switching()
             self.alternate = Saved(dict(self.buffer), self.cursor.x, self.cursor.y, self.wrapped)
             self.buffer.clear()
             self.wrapped = set()
@@ -230,6 +233,7 @@ class Terminal(pyte.Screen):
     def reset_mode(self, *codes: int, **kwargs: Any) -> None:
         """Reset modes."""
         if kwargs.get("private") and ALTERNATE.intersection(codes) and self.alternate:
+            self.switching()
             kept, self.alternate = self.alternate, None
             self.cursor.x, self.cursor.y, self.wrapped = kept.x, kept.y, kept.wrapped
             self.buffer.clear()

@@ -1,24 +1,23 @@
 """From the bytes of a terminal to settled lines: without prompts and own echo.
 
 Two views: `LinesView` for programs that leave line editing to the kernel (the harness switches
-its echo off), and `ScreenView` for programs that draw their line themselves. In both a line is an
-answer of the program and never what was typed: typed text that comes back on the prompt's row is
-the terminal's echo.
+its echo off), and `ScreenView` for programs that draw their line themselves; full-screen programs
+have the third, `canvas.CanvasView`. In all of them a line is an answer of the program and never
+what was typed: typed text that comes back is the terminal's echo.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-from harness.terminal import Terminal
+from harness.terminal import SEQUENCE, Output, Terminal
 
-ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[ -/]*[0-~])"
-)
-UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b\n]*|[()*+ -/]*)?\Z")
+LONGEST_LINE = 65_536  # characters; what has no end by then is cut
+ON_SCREEN = 16_384  # characters that are enough to draw what a person sees of a cooked program
+PASTE_MODE = re.compile(r"\x1b\[\?(?:\d+;)*2004(?:;\d+)*([hl])")
+CONTROLS = re.compile(r"[\x00-\x07\x0b-\x1f\x7f]")  # all but backspace, tab and line feed
 
 
 class View(Protocol):
@@ -51,31 +50,61 @@ class View(Protocol):
     def picture(self) -> list[str]:
         """What a person sees."""
 
+    def drawn(self) -> Iterator[list[Any]]:
+        """The cells of each line that a person sees (`terminal.Terminal.drawn`)."""
+
+    @property
+    def pasting(self) -> bool:
+        """Whether the program wants to be told what is pasted (bracketed paste)."""
+
 
 class LinesView:
-    """For cooked programs: prompts are stripped at both ends, answered questions are cut off."""
+    """For cooked programs: prompts are stripped at both ends, answered questions are cut off.
 
-    def __init__(self, prompt: re.Pattern[str] | None) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    Of a line that was rewritten (a carriage return, a progress bar) its last form counts.
+    """
+
+    def __init__(
+        self,
+        prompt: re.Pattern[str] | None,
+        size: tuple[int, int] = (80, 24),
+        *,
+        patient: bool = True,
+    ) -> None:
+        self._patient = patient  # a line is typed when the program asks for one
+        self._size = size
+        self._output = Output()
         self._prompt = prompt
         ends = rf"((?:{prompt.pattern})+)" if prompt else r"(?!)"
         self._head, self._tail = re.compile(rf"\A{ends}"), re.compile(rf"{ends}\Z")
-        self._raw = ""
         self._rest = ""
         self._lines: list[str] = []
-        self._shown: list[str] = []
-        self._prompts = 0  # seen in finished lines
+        self._prompts = 0  # seen and not on the last line any more
         self._typed = 0  # lines typed at a prompt
+        self._recent = ""  # what was written last, until somebody looks at the screen
+        self._terminal: Terminal | None = None
+        self.pasting = False
 
     def feed(self, data: bytes) -> None:
         """Take what was written."""
-        self._raw += self._decode(data)
-        unfinished = UNFINISHED.search(self._raw)
-        end = unfinished.start() if unfinished else len(self._raw)
-        self._rest += ESCAPE.sub("", self._raw[:end])
-        self._raw = self._raw[end:]
-        *lines, self._rest = self._rest.split("\n")
-        self._lines += [self._strip(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
+        written = self._output.feed(data)
+        self._remember(written)
+        for mode in PASTE_MODE.finditer(written):
+            self.pasting = mode[1] == "h"
+        *lines, self._rest = (self._rest + SEQUENCE.sub("", written)).split("\n")
+        if len(self._rest) > LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], ""
+        self._lines += [self._strip(self._last_form(line.rstrip("\r"))) for line in lines]
+        if not self._rest.endswith("\r"):  # else it may be half of a line end
+            self._rest = self._last_form(self._rest)
+
+    def _last_form(self, line: str) -> str:
+        """What stands behind the last return; prompts before it were asked all the same."""
+        before, _, line = line.rpartition("\r")
+        self._prompts += self._count(before)
+        if "\b" in line:
+            line = _rubbed_out(line)
+        return CONTROLS.sub("", line)
 
     def _strip(self, line: str) -> str:
         for end in (self._head, self._tail):
@@ -85,37 +114,37 @@ class LinesView:
         return line.rstrip()
 
     def _count(self, text: str) -> int:
-        return len(self._prompt.findall(text)) if self._prompt else 0
+        return sum(1 for _ in self._prompt.finditer(text)) if self._prompt and text else 0
 
     def settled(self) -> list[str]:
         """Lines finished since the last call."""
         lines, self._lines = self._lines, []
-        self._shown += lines
         return lines
 
     def flush(self) -> list[str]:
         """The lines left when the program has ended."""
         if self._rest:
-            self._lines.append(self._strip(self._rest))
+            self._lines.append(self._strip(self.asked()))
             self._rest = ""
         return self.settled()
 
     def asked(self) -> str:
         """The unfinished last line."""
-        return self._rest
+        return CONTROLS.sub("", self._rest.rstrip("\r").rpartition("\r")[2])
 
     def ready(self) -> bool:
         # The kernel keeps typed lines, so the prompt need not be the last thing written: others may
         # have spoken since. It is enough that the program has asked as often as it was answered.
         """Whether a line can be typed now."""
-        if self._prompt is None:
+        if self._prompt is None or not self._patient:
             return True
         return self._prompts + self._count(self._rest) > self._typed
 
     def typed(self, text: str, *, submitted: bool, answers: str | None = None) -> None:
         """Remember what was typed."""
         if answers is not None:
-            self._rest = self._rest.removeprefix(answers)  # the newline of the answer was the echo
+            # The newline of the answer was the echo.
+            self._rest = self.asked().removeprefix(answers)
         elif submitted:
             self._typed += 1
 
@@ -125,11 +154,34 @@ class LinesView:
 
     def resize(self, columns: int, lines: int) -> None:
         """Another size of the terminal."""
-        return
+        self._size = columns, lines
+        if self._terminal is not None:
+            self._terminal.resize(lines, columns)
 
     def picture(self) -> list[str]:
         """What a person sees now."""
-        return [*self._shown[-24:], self._rest] if self._rest else self._shown[-24:]
+        return self._screen().picture()
+
+    def drawn(self) -> Iterator[list[Any]]:
+        """The cells of each line that a person sees."""
+        return self._screen().drawn()
+
+    def _remember(self, written: str) -> None:
+        written = written.replace("\n", "\r\n")  # on pipes nobody else does
+        if self._terminal is not None:
+            self._terminal.feed(written.encode())
+            return
+        self._recent += written
+        if len(self._recent) > 2 * ON_SCREEN:
+            self._recent = self._recent[-ON_SCREEN:]
+
+    def _screen(self) -> Terminal:
+        """Few look at the screen of a cooked program: it is drawn for the first who does."""
+        if self._terminal is None:
+            self._terminal = Terminal(*self._size, _nobody)
+            self._terminal.feed(self._recent.encode())
+            self._recent = ""
+        return self._terminal
 
 
 class ScreenView:
@@ -145,14 +197,16 @@ class ScreenView:
         answer: Callable[[bytes], None],
         *,
         echo: bool = True,
+        patient: bool = True,
     ) -> None:
         self._terminal = Terminal(*size, answer)
         self._prompt = prompt
         self._echo = echo  # whether an entered line stays on the screen
+        self._patient = patient
         self._next = 0  # first row that is not settled yet
         self._draft = ""
         self._entered: list[str] = []  # lines entered and not yet seen to be taken, without blanks
-        self._answers: set[str] = set()
+        self._echoes: list[set[str]] = []  # rows that will come back, each in the forms it may have
         self._edited = False
         self._drawn = True  # something was drawn since the last line was entered
         self._lines: list[str] = []
@@ -183,25 +237,41 @@ class ScreenView:
 
     def ready(self) -> bool:
         """Whether a line can be typed now."""
+        return not self._patient or self._at_prompt()
+
+    def _at_prompt(self) -> bool:
         self._lines += self.settled()
         row = self._prompt_row()
+        if self._prompt is None:
+            return True
         if row is None or not self._taken():
             return False
         on_it = "".join(map(self._terminal.text, range(row, self._terminal.row + 1)))
-        rest = _squeeze(self._after_prompt(on_it) or "")
-        draft = _squeeze(self._draft)
-        return self._edited or (rest.startswith(draft) if draft else not rest)
+        rest = squeeze(self._after_prompt(on_it) or "")
+        draft = squeeze(self._draft)
+        ready = self._edited or (rest.startswith(draft) if draft else not rest)
+        if ready:
+            self._echoes.clear()  # what has not come back by now never will
+        return ready
 
     def typed(self, text: str, *, submitted: bool, answers: str | None = None) -> None:
         """Remember what was typed."""
         if answers is not None:
             self._settle(self._terminal.row)
-            self._answers |= {_squeeze(answers + text), _squeeze(answers)}
+            self._echoes.append({squeeze(answers + text), squeeze(answers)})
             return
+        ahead = self._prompt is not None and not self._at_prompt()
         self._draft += text
         if submitted:
-            self._entered.append(_squeeze(self._draft))
+            self._enter(squeeze(self._draft), ahead=ahead)
             self._draft, self._drawn = "", False
+
+    def _enter(self, line: str, *, ahead: bool) -> None:
+        """A line was entered; `ahead` of the prompt the kernel shows it, and later the program."""
+        if self._prompt is not None:
+            self._entered.append(line)
+        if ahead or (self._prompt is None and self._echo):
+            self._echoes.append({line})
 
     def edited(self) -> None:
         """Keys were pressed."""
@@ -215,6 +285,15 @@ class ScreenView:
     def picture(self) -> list[str]:
         """What a person sees now."""
         return self._terminal.picture()
+
+    def drawn(self) -> Iterator[list[Any]]:
+        """The cells of each line that a person sees."""
+        return self._terminal.drawn()
+
+    @property
+    def pasting(self) -> bool:
+        """Whether the program wants to be told what is pasted."""
+        return self._terminal.pasting
 
     def _taken(self) -> bool:
         """Whether the program has taken every line that was entered."""
@@ -255,24 +334,40 @@ class ScreenView:
 
     def _own_line(self, text: str, behind: str, row: int, end: int) -> int:
         """A prompt's row that was left behind: our own line, unless somebody else wrote on it."""
-        own = self._entered.pop(0) if self._entered else _squeeze(self._draft)
-        seen = _squeeze(behind)
+        own = self._entered.pop(0) if self._entered else squeeze(self._draft)
+        seen = squeeze(behind)
         while seen != own and own.startswith(seen) and row < end:
             more, row = self._terminal.line(row)
-            seen += _squeeze(more)
+            seen += squeeze(more)
         if seen not in ("", own) and not self._edited:
             self._lines.append(text)  # not ours: whoever wrote there is to be heard
         self._edited = False
         return row
 
     def _say(self, text: str) -> None:
-        key = _squeeze(text)
-        if key in self._answers:
-            self._answers.discard(key)
-        else:
+        key = squeeze(text)
+        echo = next((forms for forms in self._echoes if key in forms), None)
+        if echo is None:
             self._lines.append(text)
+        else:
+            self._echoes.remove(echo)
 
 
-def _squeeze(text: str) -> str:
+def _rubbed_out(line: str) -> str:
+    """A line in which backspaces take back what was written."""
+    kept: list[str] = []
+    for char in line:
+        if char != "\b":
+            kept.append(char)
+        elif kept:
+            kept.pop()
+    return "".join(kept)
+
+
+def _nobody(_data: bytes) -> None:
+    """A cooked program that asks where the cursor is gets no answer."""
+
+
+def squeeze(text: str) -> str:
     """Without blanks: where a drawn line was broken, nobody can tell how many there were."""
     return "".join(text.split())
