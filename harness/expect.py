@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.actors import Actor
+from harness.diff import short
 from harness.errors import BrokenPromiseError, Place
-from harness.patterns import Item, Pattern, RegexPattern, difference, nearest
+from harness.patterns import NEAR, Item, Pattern, RegexPattern, nearest
 from harness.programs import Program
 
 if TYPE_CHECKING:
     from harness.language import Clause
     from harness.run import Run
+
+INSTEAD = 3  # lines that are shown where none is like the one expected
 
 
 class Expectation:
@@ -65,8 +68,38 @@ class Expectation:
         wanted = self.wanted()
         first = wanted[0] if wanted else None
         what = f"{self.actor.name} {self.clause.verb.name}: {first} — {why}"
-        since = [item for item in self.actor.items[self.actor.cursor :] if not item.hidden]
-        return BrokenPromiseError(what, self.place, tuple(_miss(first, since)))
+        hints = [] if first is None else [*self._miss(first), *self._elsewhere(first)]
+        return BrokenPromiseError(what, self.place, tuple(hints))
+
+    def _miss(self, pattern: Pattern) -> list[str]:
+        """What came instead: the line that was meant, it seems, or else the latest lines."""
+        items = [item for _, item in self.unclaimed(self.actor.cursor)]
+        near = nearest(pattern, [item for item in items if pattern.match(item) is None])
+        wanted = f"expected  {short(str(pattern), near.text if near else '')}"
+        if near is not None:
+            return [
+                wanted,
+                f"nearest   {short(near.text, str(pattern))}",
+                *pattern.differences(near),
+            ]
+        count = len(items)
+        return [
+            wanted,
+            f"instead   {count or 'no'} other line{'s'[: count != 1]}",
+            *(f"          {short(item.text)}" for item in items[-INSTEAD:]),
+        ]
+
+    def _elsewhere(self, pattern: Pattern) -> list[str]:
+        """Where exactly this did come: at another time, or to somebody else."""
+        actor, lines = self.actor, []
+        at = _latest(pattern, actor.items, 0)
+        if at is not None:
+            how = "before this exchange" if at < actor.cursor else "out of turn"
+            how = "once, which met another expectation" if at in actor.claimed else how
+            lines.append(f"but       it came {how}: {short(actor.items[at].text)}")
+        others = (other for other in self.run.actors.values() if other is not actor)
+        told = [o.name for o in others if _latest(pattern, o.items, o.cursor) is not None]
+        return [*lines, f"told      {', '.join(told)}"] if told else lines
 
     def unclaimed(self, start: int) -> list[tuple[int, Item]]:
         """Items from `start` on that are the program's own and no other expectation's."""
@@ -84,18 +117,12 @@ class Expectation:
         self.run.capture(self.actor, found, self.place)
 
 
-def _miss(pattern: Pattern | None, items: list[Item]) -> list[str]:
-    if pattern is None:
-        return []
-    near = nearest(pattern, items)
-    if near is not None:
-        return [
-            f"expected  {pattern}",
-            f"nearest   {near.text}",
-            f"          {difference(str(pattern), near.text)}",
-        ]
-    count = len(items)
-    return [f"expected  {pattern}", f"instead   {count or 'no'} other line{'s'[: count != 1]}"]
+def _latest(pattern: Pattern, items: list[Item], start: int) -> int | None:
+    """Where the latest item stands that is exactly what was expected."""
+    for at in range(len(items) - 1, max(start, len(items) - NEAR) - 1, -1):
+        if not items[at].hidden and pattern.match(items[at]) is not None:
+            return at
+    return None
 
 
 class Sees(Expectation):

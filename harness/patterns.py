@@ -9,14 +9,18 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 from msgspec import Struct
 
+from harness import backtracking, diff
 from harness.scope import KINDS, VARIABLE, UnboundError
 
 ANY = "..."
+NEAR = 200  # items, the latest, among which the nearest miss is looked for
+ANY_ORDER = "in any order"  # a mapping of this alone: a list's items, however they are sorted
 Lookup = Callable[[str], Any]
 Found = dict[str, Any]
 
@@ -42,6 +46,12 @@ class Pattern(Protocol):
     def match(self, item: Item, *, part: bool = False) -> Found | None:
         """What was captured, or none; `part`: anywhere in the line is enough."""
 
+    def likeness(self, item: Item) -> float:
+        """How much an item looks like what was expected: 0 to 1."""
+
+    def differences(self, item: Item) -> list[str]:
+        """Lines that say in what an item is not as expected, each behind a label."""
+
     def __str__(self) -> str:
         """The pattern as a person would write it."""
 
@@ -52,6 +62,7 @@ class TextPattern:
     def __init__(self, text: str, lookup: Lookup) -> None:
         self._text = text
         self._regex, self._kinds = compile_text(text, lookup)
+        self._parts = parts_of(text, lookup)
         self.blank = not text.strip()
 
     def match(self, item: Item, *, part: bool = False) -> Found | None:
@@ -63,6 +74,14 @@ class TextPattern:
         if found is None:
             return None
         return {name: typed(found[name], kind) for name, kind in self._kinds.items()}
+
+    def likeness(self, item: Item) -> float:
+        """How much an item looks like what was expected."""
+        return diff.likeness(_within(self._parts, item), item.text)
+
+    def differences(self, item: Item) -> list[str]:
+        """The words that differ."""
+        return [f"{'diff':10}{diff.words(_within(self._parts, item), item.text)}"]
 
     def __str__(self) -> str:
         return self._text
@@ -89,6 +108,18 @@ class RegexPattern:
             for name, text in found.groupdict().items()
         }
 
+    def likeness(self, item: Item) -> float:
+        """How much an item looks like what was expected, by the expression's literal parts."""
+        return diff.likeness(_within(self._parts, item), item.text)
+
+    def differences(self, item: Item) -> list[str]:
+        """The words that differ from the expression's literal parts."""
+        return [f"{'diff':10}{diff.words(_within(self._parts, item), item.text)}"]
+
+    @cached_property
+    def _parts(self) -> list[str | None]:
+        return list(_literals(backtracking.parser.parse(self._regex.pattern)))
+
     def __str__(self) -> str:
         return f"{{re: {self._regex.pattern!r}}}"
 
@@ -111,6 +142,8 @@ class FramePattern:
         return found
 
     def _same(self, want: Any, have: Any, found: Found) -> bool:
+        if isinstance(want, Mapping) and set(want) == {ANY_ORDER}:
+            return self._same_in_any_order(want[ANY_ORDER], have)
         if isinstance(want, Mapping):
             return isinstance(have, Mapping) and all(
                 key in have and self._same(value, have[key], found) for key, value in want.items()
@@ -129,6 +162,18 @@ class FramePattern:
         return len(want) == len(have) and all(
             self._same(w, h, found) for w, h in zip(want, have, strict=True)
         )
+
+    def _same_in_any_order(self, want: Any, have: Any) -> bool:
+        """Each wanted value is that of another item, and no item is left; nothing is captured."""
+        if not isinstance(want, list) or not isinstance(have, list) or len(want) != len(have):
+            return False
+        left = list(have)
+        for value in want:
+            at = next((at for at, one in enumerate(left) if self._same(value, one, {})), None)
+            if at is None:
+                return False
+            del left[at]
+        return True
 
     def _same_text(self, want: str, have: Any, found: Found) -> bool:
         if want == ANY:
@@ -157,8 +202,50 @@ class FramePattern:
             found[name] = have
         return fits
 
+    def likeness(self, item: Item) -> float:
+        """How much an item looks like what was expected: the mean of its fields."""
+        if not isinstance(item.frame, Mapping):
+            return diff.likeness([str(self)], item.text) / 2
+        scores = [self._alike(want, item.frame.get(key)) for key, want in self._fields.items()]
+        return sum(scores) / len(scores) if scores else 0.0
+
+    def _alike(self, want: Any, have: Any) -> float:
+        if have is None or self._same(want, have, {}):
+            return float(have is not None)
+        if isinstance(want, str) and isinstance(have, str):
+            return diff.likeness(parts_of(want, self._lookup), have)
+        return diff.likeness([_json(want)], _json(have)) / 2
+
+    def differences(self, item: Item) -> list[str]:
+        """The fields that differ; of texts the words."""
+        if not isinstance(item.frame, Mapping):
+            return [f"{'but':10}that is no frame with fields"]
+        lines = [
+            self._difference(path, want, have, item.frame)
+            for path, want, have in diff.fields(self._fields, item.frame, self._is)
+        ]
+        if self._exact:
+            besides = [key for key in item.frame if key not in self._fields]
+            lines += [f"{'besides':10}{key}: {_json(item.frame[key])}" for key in besides]
+        return lines
+
+    def _is(self, want: Any, have: Any) -> bool:
+        return self._same(want, have, {})
+
+    def _difference(self, path: str, want: Any, have: Any, frame: Mapping[str, Any]) -> str:
+        if have is diff.MISSING:
+            spare = [key for key in frame if key not in self._fields]
+            near = difflib.get_close_matches(path, spare)
+            hint = f" (but there is {near[0]})" if near else ""
+            return f"{'missing':10}{path}: {diff.short(_json(want))}{hint}"
+        if isinstance(want, str) and isinstance(have, str):
+            marked = diff.words(parts_of(want, self._lookup), have)
+        else:
+            marked = f"[-{diff.short(_json(want))}-]{{+{diff.short(_json(have))}+}}"
+        return f"{'differs':10}{path}: {marked}"
+
     def __str__(self) -> str:
-        text = json.dumps(self._fields, ensure_ascii=False)
+        text = _json(self._fields)
         return f"{{exactly: {text}}}" if self._exact else text
 
 
@@ -208,22 +295,53 @@ def equal(want: Any, have: Any) -> bool:
     return bool(want == have) and isinstance(want, bool) == isinstance(have, bool)
 
 
+def parts_of(text: str, lookup: Lookup) -> list[str | None]:
+    """A text pattern as literal parts, values put in, and gaps where it takes anything."""
+    parts: list[str | None] = []
+    end = 0
+    for variable in VARIABLE.finditer(text):
+        parts += _cut(text[end : variable.start()])
+        end = variable.end()
+        if variable["literal"]:
+            parts.append("${")
+        else:
+            parts.append(_value(variable, text[: variable.start()], lookup))
+    return [part for part in (*parts, *_cut(text[end:])) if part != ""]
+
+
+def _cut(text: str) -> list[str | None]:
+    first, *rest = text.split(ANY)
+    return [first, *(part for after in rest for part in (diff.GAP, after))]
+
+
+def _value(variable: re.Match[str], before: str, lookup: Lookup) -> str | None:
+    """What a name stands for; nothing is known of what is captured here, or was just before."""
+    captured = f"${{{variable['name']}=" in before
+    return diff.GAP if variable["kind"] is not None or captured else str(lookup(variable["name"]))
+
+
+def _literals(parsed: Any) -> Iterator[str | None]:
+    """The literal parts of a parsed regular expression, gaps for everything else."""
+    for code, argument in parsed:
+        if str(code) == "LITERAL":
+            yield chr(argument)
+        elif str(code) == "SUBPATTERN":
+            yield from _literals(argument[-1])
+        elif str(code) != "AT":
+            yield diff.GAP
+
+
+def _within(parts: list[str | None], item: Item) -> list[str | None]:
+    """Of a frame's source a text is a part."""
+    return [diff.GAP, *parts, diff.GAP] if item.is_frame else parts
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def nearest(pattern: Pattern, items: list[Item]) -> Item | None:
-    """The item that looks most like what was expected, if any is at all like it."""
-    wanted = str(pattern)
-    scored = [
-        (difflib.SequenceMatcher(None, wanted, item.text, autojunk=False).ratio(), -at, item)
-        for at, item in enumerate(reversed(items[-200:]))
-    ]
+    """The item that looks most like what was expected, the latest of several; none if none does."""
+    scored = [(pattern.likeness(item), at, item) for at, item in enumerate(items[-NEAR:])]
     best = max(scored, key=lambda row: row[:2], default=None)
-    return best[2] if best and best[0] >= 0.5 else None
-
-
-def difference(wanted: str, seen: str) -> str:
-    """A line that marks, below `seen`, where it differs from `wanted`."""
-    marks = [" "] * (len(seen) + 1)
-    matcher = difflib.SequenceMatcher(None, wanted, seen, autojunk=False)
-    for kind, _, _, start, end in matcher.get_opcodes():
-        if kind != "equal":
-            marks[start : max(end, start + 1)] = "^" * max(end - start, 1)
-    return "".join(marks).rstrip()
+    return best[2] if best and best[0] >= diff.ENOUGH else None

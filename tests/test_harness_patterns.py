@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.frames import FRAMINGS
-from harness.patterns import FramePattern, Item, RegexPattern, TextPattern, difference, nearest
+from harness.patterns import FramePattern, Item, RegexPattern, TextPattern, nearest
 from harness.scope import Scope, UnboundError
 
 VALUES = {"who": "a.b*c", "n": 7, "dots": "x...y", "case": {"error": 201}}
@@ -120,7 +120,6 @@ def test_the_nearest_miss_is_the_line_that_was_meant():
     pattern = TextPattern("ana: Hello there!", lookup)
     assert nearest(pattern, items).text == "ana: Hello here!"
     assert nearest(pattern, [line("12345")]) is None
-    assert difference("ana: Hello", "ana: Hallo") == "      ^"
 
 
 STREAM = '{"code": "a"}\r\n{"text": "grün"}\n'
