@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from harness.journal import Journal
+from harness.links import Link
 from harness.patterns import Item, Pattern
 from harness.reactor import Reactor
+from harness.scope import TOKEN
 
 
 class Hidden(Struct):
@@ -38,10 +40,14 @@ class Launch(Struct, frozen=True):
     cwd: Path = Path()
     size: tuple[int, int] = (80, 24)
     prompt: Any = None  # compiled
-    screen: bool = False
-    echo: bool = True  # screen view: an entered line stays on the screen
+    view: str = "lines"  # of a terminal; or screen, canvas
+    echo: bool = True  # screen and canvas: an entered line stays on the screen
     address: tuple[str, int] = ("", 0)
     frames: str = "json-lines"
+    paced: bool = False  # socket: a piece is sent once the one before was read
+    slow: bool = False  # socket: stops reading some time, so that little may be kept for it
+    abrupt: bool = False  # socket: ends by a reset when the run is over
+    impatient: bool = False  # terminal: types without waiting for the prompt
     stdin: tuple[str, ...] | None = None  # pipe: all its input, then the end
 
 
@@ -63,10 +69,13 @@ class Actor(ABC):
         self.cursor = 0
         self.claimed: set[int] = set()
         self.hidden: list[Hidden] = []  # answers with a token
+        self.marks: set[str] = set()  # tokens of the harness's own messages
         self.counted: Counted | None = None
         self.ended: str | None = None  # how the channel ended, once it was read to its end
         self.frozen = False
+        self.link: Link | None = None  # to the server, if the scenario does something to it
         self.joined = False
+        self.since: int | None = None  # event after which it was in, once it has joined
         self.dismissed = False  # killed, closed or told to leave by the scenario
         self.draft = ""
         self.reflex: Callable[[Item], bool] | None = None  # answers what every client answers
@@ -100,10 +109,11 @@ class Actor(ABC):
                 asked.seen = True
             return asked is not None
         for waiting in self.hidden:
-            if not waiting.seen and waiting.pattern.match(item) is not None:
+            if waiting.pattern.match(item) is not None:
                 waiting.seen = True
+                self.hidden.remove(waiting)
                 return True
-        return False
+        return bool(self.marks) and not self.marks.isdisjoint(TOKEN.findall(item.text))
 
     def note(self, kind: str, text: str, *, verb: str = "", data: Any = None) -> None:
         """Write a line into the minutes."""
@@ -118,7 +128,7 @@ class Actor(ABC):
     def again(self) -> None:
         """The channel has ended, and the same party begins a new one; the transcript goes on."""
         self.close()
-        self.ended, self.draft = None, ""
+        self.ended, self.draft, self.since = None, "", None
         self.frozen = self.joined = self.dismissed = False
         self.hidden.clear()
         self.cursor = len(self.items)

@@ -7,15 +7,18 @@ expectations.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
+from harness import startup
 from harness.actors import Actor
+from harness.errors import NotApplicableError
 from harness.programs import Pipe, Program, Server, Shell
 from harness.scope import token
-from harness.values import KEYS, as_list, size
+from harness.values import KEYS, as_list, seconds, size
 from harness.wire import Wire
 
 EMPTIES_THE_LINE = ("enter", "ctrl-c", "ctrl-u")
@@ -39,7 +42,7 @@ def _enter(run: Run, actor: Actor, line: str) -> None:
     answers = run.asked.pop(actor.name, None)
     if answers is None:
         run.wait_until_ready(shell)
-    shell.note("does", line)
+    shell.note("does", line, verb="types")
     shell.type(line, submit=True, answers=answers)
 
 
@@ -49,6 +52,16 @@ def drafts(run: Run, actor: Actor, value: Any) -> None:
     run.wait_until_ready(shell)
     shell.note("does", f"{value} (without Enter)")
     shell.type(str(value), submit=False)
+
+
+def pastes(run: Run, actor: Actor, value: Any) -> None:
+    """Paste a text; it is not typed, and may have several lines."""
+    shell = cast(Shell, actor)
+    answers = run.asked.pop(actor.name, None)
+    if answers is None:
+        run.wait_until_ready(shell)
+    shell.note("does", f"pastes {value}", verb="pastes")
+    shell.paste(str(value), answers=answers)
 
 
 def presses(_run: Run, actor: Actor, value: Any) -> None:
@@ -72,7 +85,7 @@ def sends(run: Run, actor: Actor, value: Any) -> None:
     """Send frames."""
     wire = cast(Wire, actor)
     for frame in as_list(value):
-        wire.note("does", str(frame))
+        wire.note("does", str(frame), verb="sends", data=frame)
         run.fences.sent(wire, frame)
         wire.send(frame)
 
@@ -81,9 +94,11 @@ def sends_bytes(_run: Run, actor: Actor, value: Any) -> None:
     """Send bytes as they are, each piece one write."""
     wire = cast(Wire, actor)
     for piece in as_list(value):
-        data = piece_bytes(piece)
-        wire.note("does", f"{len(data)} bytes {data[:60]!r}")
-        wire.send_bytes(data)
+        pause = seconds(piece["every"]) if isinstance(piece, Mapping) and "every" in piece else None
+        data = piece_bytes(piece["bytes"] if pause else piece)
+        slowly = f", one every {piece['every']}" if pause else ""
+        wire.note("does", f"{len(data)} bytes {data[:60]!r}{slowly}", verb="sends bytes")
+        wire.send_bytes(data, pause=pause or 0.0)
 
 
 def piece_bytes(piece: Any) -> bytes:
@@ -196,9 +211,31 @@ def is_restarted(run: Run, actor: Actor, value: Any) -> None:
     run.start_server()
 
 
+def link_is(run: Run, actor: Actor, value: Any) -> None:
+    """Do something to the actor's way to the server; it may be before the actor joins."""
+    link = startup.link_of(run, actor)
+    if actor.joined and not link.used:  # what is done to an unused link proves nothing
+        deadline = time.monotonic() + run.seconds(startup.START_PATIENCE)
+        run.reactor.until(lambda: link.used or actor.ended is not None, deadline)
+        if not link.used:
+            raise NotApplicableError(
+                f"{actor.name} does not connect through its link; its role has to use"
+                " ${server.port}"
+            )
+    shown = value if isinstance(value, str) else ", ".join(f"{k} {v}" for k, v in value.items())
+    actor.note("does", f"its link is {shown}", verb="link is", data=value)
+    link.become(value)
+
+
+def disk_is(_run: Run, actor: Actor, value: Any) -> None:
+    """Let a program and what it has started write no file any more, or again."""
+    actor.note("does", f"its disk is {value}", verb="disk is", data=value)
+    cast(Program, actor).fill_disk(full=value == "full")
+
+
 def _signal(_run: Run, actor: Actor, name: str) -> None:
     cast("Shell | Pipe | Server", actor).send_signal(name)
 
 
-DOES = {"types": types, "drafts": drafts, "presses": presses, "sends": sends,
+DOES = {"types": types, "drafts": drafts, "pastes": pastes, "presses": presses, "sends": sends,
         "sends bytes": sends_bytes, "closes": closes}  # fmt: skip

@@ -12,11 +12,12 @@ from importlib import metadata
 from typing import Any
 
 from harness.errors import Exit, ScenarioError
-from harness.report import clean, closing_line
+from harness.report import clean_lines, closing_line
 
 COMMANDS = {  # each a module of `harness.commands`
     "run": "run scenarios against real programs",
     "list": "list scenarios: path, title, what they cover",
+    "grade": "judge several programs by the same scenarios: points, a page for each, a matrix",
     "check": "read scenarios and tell everything that is wrong with them, without running",
 }
 
@@ -64,8 +65,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _terminate(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
-
-
-def clean_lines(text: str) -> str:
-    """Several lines, each of them cleaned."""
-    return "\n".join(map(clean, text.split("\n")))

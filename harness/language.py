@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -11,18 +12,25 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from harness.checking import Checker, suggestion
-from harness.errors import Place
-from harness.laws import LAWS
+from harness.checking import Checker, locate, suggestion
+from harness.errors import Place, Problem
+from harness.flow import Flow, Known
+from harness.laws import LawLine, read_laws
+from harness.lint import lint
 from harness.profile import Profile, find_profile, load_profile
-from harness.scope import Scope, UnboundError
+from harness.scope import Scope, UnboundError, names_used
 from harness.steps import Clause, Exchange, Names, Step, StepReader, kinds_of_server
 from harness.values import size
 from harness.yaml_nodes import Value, read
 
 KEYS = ("scenario", "covers", "tags", "needs", "use", "cast", "vars", "matrix", "files",
-        "server", "steps", "cleanup", "laws", "patience", "points", "fails")  # fmt: skip
+        "server", "steps", "cleanup", "laws", "patience", "points", "fails",
+        "judges", "secrets")  # fmt: skip
 CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
+JUDGED = ("server", "client")
+FILM = "film"  # the tag of scenarios made to be watched
+MOST_ACTORS = 10_000
+MOST_RUNS = 10_000
 BUILT_IN = ("token", "here")
 RANGE = re.compile(r"([A-Za-z_]\w*?)(\d+)\.\.([A-Za-z_]\w*?)(\d+)")
 NAME = re.compile(r"[A-Za-z_][\w-]*")
@@ -60,14 +68,6 @@ class KnownBug(Struct, frozen=True):
     place: Place
 
 
-class LawLine(Struct, frozen=True):
-    """A line of `laws`."""
-
-    name: str
-    value: Any
-    place: Place
-
-
 class Scenario(Struct):
     """A scenario as loaded."""
 
@@ -78,6 +78,7 @@ class Scenario(Struct):
     covers: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)  # names whose values nobody is shown
     cast: list[Member] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)
     matrix: dict[str, list[Any]] = field(default_factory=dict)
@@ -88,8 +89,14 @@ class Scenario(Struct):
     cleanup: list[Step] = field(default_factory=list)
     laws: list[LawLine] = field(default_factory=list)
     patience: float | None = None
+    judges: str = ""  # server or client: what `--server` or `--client` has to name
     points: float = 1.0  # what it is worth where programs are graded
+    warnings: list[Problem] = field(default_factory=list)  # it can be run, but proves little
     fails: KnownBug | None = None
+
+    def lacks(self) -> list[str]:
+        """The abilities that it needs and its profile does not have."""
+        return [need for need in self.needs if need not in self.profile.can]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The values of each run: every combination of the matrix."""
@@ -101,11 +108,16 @@ def load_scenario(path: Path, *, profile: Path | None = None) -> Scenario:
     """Read a scenario; raises `ScenarioError` with everything that is wrong with it, in order."""
     root = read(path)
     check = Checker()
-    for key, _ in check.mapping(root, "a scenario"):
-        check.known(key, KEYS, "key of a scenario")
+    check.mapping(root, "a scenario")
+    if root.kind != "mapping":
+        check.finish()
+    root = check.keys(root, KEYS, "key of a scenario")
     title = root.get("scenario")
-    if title is None and root.kind == "mapping":
-        check.wrong(root.place, "a scenario needs a title", "scenario: what the product promises")
+    if title is None:
+        check.wrong(
+            root.place, "a scenario needs a title", "scenario: what the product promises",
+            code="missing-key",
+        )  # fmt: skip
     loaded = _profile(root, path, profile, check)
     if loaded is None:
         check.finish()
@@ -114,9 +126,17 @@ def load_scenario(path: Path, *, profile: Path | None = None) -> Scenario:
         check.text(title, "scenario") if title else "", str(path), root.place, loaded
     )
     _header(root, scenario, check)
-    _cast(root, scenario, check)
-    _steps(root, scenario, check)
+    if (judged := root.get("judges")) is not None:
+        check.known(judged, JUDGED, "program to be judged")
+        scenario.judges = str(judged.data)
+    if profile is not None and scenario.lacks():  # it may name roles that this profile has not
+        check.finish()
+        return scenario
+    sound = _cast(root, scenario, check)
+    _steps(root, scenario, check, sound=sound)
+    lint([*scenario.steps, *scenario.cleanup], check)
     check.finish()
+    scenario.warnings = list(dict.fromkeys(sorted([*loaded.warnings, *check.warnings])))
     return scenario
 
 
@@ -125,7 +145,10 @@ def _profile(root: Value, path: Path, given: Path | None, check: Checker) -> Pro
         return load_profile(given)
     use = root.get("use")
     if use is None:
-        check.wrong(root.place, "a scenario needs a profile", "use: its name, or --profile FILE")
+        check.wrong(
+            root.place, "a scenario needs a profile", "use: its name, or --profile FILE",
+            code="missing-key",
+        )  # fmt: skip
         return None
     if not check.text(use, "use"):
         return None
@@ -133,7 +156,7 @@ def _profile(root: Value, path: Path, given: Path | None, check: Checker) -> Pro
 
 
 def _header(root: Value, scenario: Scenario, check: Checker) -> None:
-    for word in ("covers", "tags", "needs"):
+    for word in ("covers", "tags", "needs", "secrets"):
         if (value := root.get(word)) is not None:
             setattr(scenario, word, check.texts(value, word))
     if (value := root.get("vars")) is not None:
@@ -176,16 +199,29 @@ def _matrix(value: Value, scenario: Scenario, check: Checker) -> None:
     for key, inner in check.mapping(value, "matrix"):
         if not check.listing(inner, f"matrix {key.data!r}"):
             if inner.kind == "list":
-                check.wrong(inner.place, f"matrix {key.data!r} has no values: nothing would run")
+                check.wrong(
+                    inner.place, f"matrix {key.data!r} has no values: nothing would run",
+                    "give at least one", code="empty",
+                )  # fmt: skip
             continue
         scenario.matrix[str(key.data)] = inner.plain()
+        if math.prod(map(len, scenario.matrix.values())) > MOST_RUNS:
+            del scenario.matrix[str(key.data)]
+            check.wrong(
+                key.place, f"more than {MOST_RUNS} runs", "fewer values, or several scenarios",
+                code="too-many-steps",
+            )  # fmt: skip
+            return
 
 
 def _files(value: Value, scenario: Scenario, check: Checker) -> None:
     for key, inner in check.mapping(value, "files"):
         name = str(key.data)
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            check.wrong(key.place, f"{name!r} is not inside the scenario's own folder")
+            check.wrong(
+                key.place, f"{name!r} is not inside the scenario's own folder",
+                "a name without .. and without / at its beginning", code="outside",
+            )  # fmt: skip
             continue
         text, mode = inner.data, 644
         if inner.kind == "mapping":
@@ -197,7 +233,10 @@ def _files(value: Value, scenario: Scenario, check: Checker) -> None:
             check.wrong(inner.place, f"file {name!r} has to be a text", "or {text: ..., mode: 600}")
             continue
         if not re.fullmatch("[0-7]{3,4}", str(mode)):
-            check.wrong(inner.place, f"mode {mode!r} is not octal", "for example 600 or 644")
+            check.wrong(
+                inner.place, f"mode {mode!r} is not octal", "for example 600 or 644",
+                code="bad-mode",
+            )  # fmt: skip
             continue
         scenario.files[name] = HomeFile("" if text is None else str(text), int(str(mode), 8))
 
@@ -212,23 +251,38 @@ def _server(value: Value, scenario: Scenario, check: Checker) -> None:
             scenario.server_env = {str(k.data): v.plain() for k, v in check.mapping(inner, "env")}
 
 
-def _cast(root: Value, scenario: Scenario, check: Checker) -> None:
+def _cast(root: Value, scenario: Scenario, check: Checker) -> bool:
+    """Read the cast; whether all its names are known now."""
     value = root.get("cast")
-    for key, inner in check.mapping(value, "cast") if value is not None else ():
-        for name in _names(key, check):
+    if value is None:
+        return True
+    sound = value.kind == "mapping"
+    for key, inner in check.mapping(value, "cast"):
+        names = _names(key, check)
+        sound &= bool(names)
+        for name in names:
             member = _member(name, key, inner, scenario, check)
             if any(other.name == name for other in scenario.cast):
-                check.wrong(key.place, f"{name!r} is in the cast twice")
+                check.wrong(
+                    key.place, f"{name!r} is in the cast twice", "give one of them another name",
+                    code="twice-in-cast",
+                )  # fmt: skip
             elif member is not None:
                 scenario.cast.append(member)
+            else:
+                sound = False
+    return sound
 
 
 def _names(key: Value, check: Checker) -> list[str]:
     text = str(key.data)
     if match := RANGE.fullmatch(text):
         first, last = int(match[2]), int(match[4])
-        if match[1] != match[3] or first > last:
-            check.wrong(key.place, f"{text!r} is no range", "for example client1..client3")
+        if match[1] != match[3] or not first <= last < first + MOST_ACTORS:
+            check.wrong(
+                key.place, f"{text!r} is no range", "for example client1..client3",
+                code="bad-range",
+            )  # fmt: skip
             return []
         return [f"{match[1]}{number}" for number in range(first, last + 1)]
     if not NAME.fullmatch(text) or text in RESERVED:
@@ -237,6 +291,7 @@ def _names(key: Value, check: Checker) -> list[str]:
             key.place,
             f"{text!r} {why}",
             "a name is one word of letters and digits: ana, client1..client3",
+            code="bad-name",
         )
         return []
     return [text]
@@ -248,11 +303,12 @@ def _member(
     role = value if value.kind == "scalar" else value.get("role")
     if value.kind == "list" or role is None:
         check.wrong(
-            value.place, f"{name!r} needs a role", suggestion("", list(scenario.profile.roles))
+            value.place, f"{name!r} needs a role", suggestion("", list(scenario.profile.roles)),
+            code="missing-key",
         )
         return None
     for role_name in _each_row(scenario, role, check):
-        check.known(Value(role_name, role.place, "scalar"), scenario.profile.roles, "role")
+        check.known(Value(role_name, role.place, "scalar"), scenario.profile.roles, "role", "unknown-role")
     member = Member(name, str(role.data), key.place)
     for word, inner in value.pairs:
         if check.known(word, CAST_KEYS, "key of an actor"):
@@ -278,6 +334,8 @@ def _member_key(member: Member, word: str, value: Value, check: Checker) -> None
 
 def _each_row(scenario: Scenario, role: Value, check: Checker) -> list[str]:
     """The roles an actor has in the rows of the matrix."""
+    if "${" not in str(role.data):
+        return [str(role.data)]
     found = []
     for row in scenario.rows():
         try:
@@ -292,18 +350,19 @@ def _kinds(scenario: Scenario) -> Mapping[str, frozenset[str]]:
     for member in scenario.cast:
         roles = {
             str(Scope({**scenario.vars, **row}).fill(member.role))
-            for row in scenario.rows()
-            if "${" not in member.role or scenario.matrix or scenario.vars
+            for row in (scenario.rows() if "${" in member.role else [{}])
         }
         known = scenario.profile.roles
         kinds[member.name] = frozenset(known[role].kind for role in roles if role in known)
     return kinds
 
 
-def _steps(root: Value, scenario: Scenario, check: Checker) -> None:
+def _steps(root: Value, scenario: Scenario, check: Checker, *, sound: bool) -> None:
     value = root.get("steps")
     if value is None:
-        check.wrong(root.place, "a scenario needs steps", "steps: a list of exchanges")
+        check.wrong(
+            root.place, "a scenario needs steps", "steps: a list of exchanges", code="missing-key"
+        )
         return
     try:
         kinds = _kinds(scenario)
@@ -311,25 +370,88 @@ def _steps(root: Value, scenario: Scenario, check: Checker) -> None:
         kinds = {member.name: frozenset() for member in scenario.cast}
     profile = scenario.profile
     names = Names({**kinds, **kinds_of_server()}, profile.phrases, profile.acts)
+    names.all_actors, names.film = sound, FILM in scenario.tags
     reader = StepReader(check, names)
     scenario.steps = reader.steps(value)
     if value.kind == "list" and not value.data:
-        check.wrong(value.place, "there is nothing to do: steps is empty")
+        check.wrong(
+            value.place, "there is nothing to do: steps is empty", "a list of exchanges",
+            code="empty",
+        )  # fmt: skip
     if (cleanup := root.get("cleanup")) is not None:
         scenario.cleanup = reader.steps(cleanup)
     if (laws := root.get("laws")) is not None:
         _laws(laws, scenario, check, names)
-    known = {*scenario.vars, *scenario.matrix, *names.captured, *profile.captured, *BUILT_IN}
-    heads = {*kinds, "server", *scenario.vars, *scenario.matrix}
-    for used in names.values:
-        check.names(used, known | {"name"}, heads)
+    _sense(root, scenario, check, names)
+
+
+def _sense(root: Value, scenario: Scenario, check: Checker, names: Names) -> None:
+    """What can only be said of the whole: names that are set, and the order of things."""
+    profile = scenario.profile
+    fixed = {*scenario.vars, *scenario.matrix, *BUILT_IN}
+    captured = {*names.captured, *profile.captured, "name"}
+    known = {*fixed, *captured, *names.unsure, "n"}
+    heads = {*names.actors, *scenario.vars, *scenario.matrix}
+    plain = [root.get(word) for word in ("vars", "matrix", "files", "server", "cast")]
+    complete = names.complete and all(
+        value is None or value.kind == "mapping" for value in plain[:2]
+    )
+    for value in [*names.values, *filter(None, plain)] if complete else ():
+        check.names(value, known, heads)
+        _fields(value, root, check)
+    _endless(plain[0], scenario, check)
+    order = Known(fixed, heads - set(names.actors), names.unsure, profile.captured, captured)
+    Flow(check, names.actors, order).play(scenario.steps, scenario.cleanup)
+
+
+def _fields(used: Value, root: Value, check: Checker) -> None:
+    """Whether `${case.error}` is a field of every row of `case`."""
+    for name in names_used(used.plain()):
+        head, dot, rest = name.partition(".")
+        matrix, given = root.get("matrix"), root.get("vars")
+        rows = matrix.get(head) if matrix is not None else None
+        value = given.get(head) if given is not None else None
+        if not dot or (rows is None and value is None):
+            continue
+        found = rows.values if rows is not None else [value] if value is not None else []
+        lacking = [row for row in found if _field(row, rest) is None]
+        if len(lacking) == len(found):
+            fields = [f"{head}.{key.data}" for row in found for key, _ in row.pairs] or [head]
+            help_ = suggestion(name, list(dict.fromkeys(fields)))
+            place = locate(used, f"${{{name}}}")
+            check.wrong(place, f"${{{name}}} is never set", help_, code="never-set")
+            continue
+        for row in lacking:
+            check.wrong(
+                row.place, f"this row of {head!r} has no {rest}",
+                f"${{{name}}} is used: every row needs it", code="unbalanced-matrix",
+            )  # fmt: skip
+
+
+def _field(row: Value, path: str) -> Value | None:
+    inner: Value | None = row
+    for part in path.split("."):
+        inner = inner.get(part) if inner is not None else None
+    return inner
+
+
+def _endless(value: Value | None, scenario: Scenario, check: Checker) -> None:
+    """Whether a value of `vars` stands for itself."""
+    uses = {name: {n.partition(".")[0] for n in names_used(v)} for name, v in scenario.vars.items()}
+    for key, _ in value.pairs if value is not None else ():
+        seen: set[str] = set()
+        ahead = set(uses.get(str(key.data), ()))
+        while ahead - seen:
+            seen |= ahead
+            ahead = {name for one in ahead for name in uses.get(one, ())}
+        if key.data in seen:
+            check.wrong(
+                key.place, f"${{{key.data}}} stands for itself", "give it a value of its own",
+                code="endless-value",
+            )  # fmt: skip
 
 
 def _laws(value: Value, scenario: Scenario, check: Checker, names: Names) -> None:
-    for item in check.listing(value, "laws"):
-        for key, pattern in check.mapping(item, "a law"):
-            if check.known(key, LAWS, "law"):
-                law = LAWS[str(key.data)]
-                check.fits(pattern, law.value, str(key.data))
-                names.values.append(pattern)
-                scenario.laws.append(LawLine(law.name, pattern.plain(), key.place))
+    for line, inner in read_laws(value, check):
+        names.values.append(inner)
+        scenario.laws.append(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,22 @@ from msgspec import Struct, field
 from harness.checking import Checker, suggestion
 from harness.errors import NotApplicableError, Place, Problem, ScenarioError
 from harness.frames import FRAMINGS
+from harness.laws import LawLine, read_laws
+from harness.proofs import Proofs, read_proofs
 from harness.steps import Exchange, Names, StepReader, kinds_of_server
-from harness.values import size
+from harness.values import SIGNALS, size
 from harness.yaml_nodes import Value, read
 
-KEYS = ("profile", "server", "roles", "can", "delivery", "fence", "acts", "phrases", "patience")
-SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", "host", "prompt")
+KEYS = ("profile", "like", "server", "roles", "can", "delivery", "fence", "acts", "phrases",
+        "patience", "messages", "laws")  # fmt: skip
+SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", "host", "prompt",
+               "stop", "patience")  # fmt: skip
 ROLE_KEYS = ("like", "pty", "pipe", "tcp", "args", "env", "size", "prompt", "view", "echo",
-             "login", "called", "frames", "stdin", "answers")  # fmt: skip
-DELIVERIES = ("acknowledged", "inline")
+             "login", "called", "frames", "paced", "stdin", "answers", "impatient")  # fmt: skip
+LISTENS = ("free", "any")
+VIEWS = ("lines", "screen", "canvas")
+MOST_BASES = 8  # profiles that are like one another
+MERGED = 3  # levels of mappings: acts, name, role
 KIND_OF = {"pty": "shell", "tcp": "wire", "pipe": "pipe"}
 
 
@@ -33,11 +41,13 @@ class Role(Struct):
     env: dict[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (80, 24)
     prompt: Any = None
-    screen: bool = False
+    view: str = "lines"
     echo: bool = True
     login: list[Exchange] = field(default_factory=list)
     called: str = ""
     frames: str = "json-lines"
+    paced: bool = False  # a frame is sent once the one before was read
+    impatient: bool = False  # types without waiting for the prompt
     stdin: list[Any] | None = None
     answers: list[tuple[Any, Any]] = field(default_factory=list)  # what is seen, what is sent
     like: tuple[str, ...] = ()  # roles whose acts, phrases and fences it shares
@@ -48,13 +58,15 @@ class ServerSpec(Struct):
 
     run: str
     prints: str | None = None
-    listens: int | None = None
+    listens: int | str | None = None  # its port, `free` (we choose) or `any` (we look)
     args: list[Any] = field(default_factory=list)
     env: dict[str, Any] = field(default_factory=dict)
     passes: list[str] = field(default_factory=list)  # variables it gets from whoever runs us
     host: str = "127.0.0.1"
     console: bool = False
     exclusive: bool = False
+    stop: str = "TERM"  # how it is ended; KILL: with everything it has started
+    patience: float = 20.0  # seconds for it to be ready
 
 
 class Profile(Struct):
@@ -65,12 +77,14 @@ class Profile(Struct):
     server: ServerSpec
     roles: dict[str, Role] = field(default_factory=dict)
     can: list[str] = field(default_factory=list)
-    delivery: str = "inline"
-    fence: dict[str, dict[str, Any]] = field(default_factory=dict)
+    proofs: Proofs = field(default_factory=Proofs)
     acts: dict[str, dict[str, Any]] = field(default_factory=dict)
     phrases: dict[str, dict[str, Any]] = field(default_factory=dict)
     patience: float = 5.0
+    messages: list[str] = field(default_factory=list)  # acts that are phrases too, for the laws
+    laws: list[LawLine] = field(default_factory=list)
     captured: set[str] = field(default_factory=set)
+    warnings: list[Problem] = field(default_factory=list)
 
     def lineage(self, role: str) -> Iterator[str]:
         """The role, those it is like, and its kind: where to look for its shapes."""
@@ -93,25 +107,32 @@ class Profile(Struct):
         """Whether a role has a way to do it."""
         return self._shape(self.acts.get(name, {}), role) is not None
 
+    def shape_of(self, name: str, role: str) -> Any:
+        """How a role is told something, or none."""
+        return self._shape(self.phrases[name], role)
+
     def phrase(self, name: str, role: str) -> Any:
         """How a role is told something; raises `NotApplicableError` if it never is."""
-        shape = self._shape(self.phrases[name], role)
+        shape = self.shape_of(name, role)
         if shape is None:
             raise NotApplicableError(f"a {role} is never told {name!r} in profile {self.name}")
         return shape
 
     def fence_of(self, grade: str, role: str) -> Any:
         """How a role is fenced by this grade, or none."""
-        shape = self._shape(self.fence.get(grade, {}), role)
+        shape = self._shape(self.proofs.shapes.get(grade, {}), role)
         return None if shape == "none" else shape
+
+    def fence_place(self, grade: str, role: str) -> Place:
+        """Where the profile says how a role is fenced by this grade; else where the file begins."""
+        found = self._shape(self.proofs.places.get(grade, {}), role)
+        return found if isinstance(found, Place) else Place(self.path)
 
 
 def load_profile(path: Path) -> Profile:
     """Read a profile; raises `ScenarioError` with everything that is wrong with it."""
-    root = read(path)
     check = Checker()
-    for key, _ in check.mapping(root, "a profile"):
-        check.known(key, KEYS, "key of a profile")
+    root = _over_its_base(read(path), path, check, depth=0)
     name = root.get("profile")
     profile = Profile(
         name=check.text(name, "profile") if name else path.stem,
@@ -120,22 +141,80 @@ def load_profile(path: Path) -> Profile:
     )
     _roles(root, profile, check)
     _tables(root, profile, check)
+    _laws(root, profile, check)
     check.finish()
+    profile.warnings = check.warnings
     return profile
 
 
+def _over_its_base(root: Value, path: Path, check: Checker, depth: int) -> Value:
+    """A profile put over the one that it is `like`: its own keys win."""
+    for key, _ in check.mapping(root, "a profile"):
+        check.known(key, KEYS, "key of a profile")
+    like = root.get("like")
+    if like is None or not check.text(like, "like"):
+        return root
+    if depth > MOST_BASES:
+        raise ScenarioError([Problem(like.place, f"{path.stem} is like itself")])
+    base_path = find_profile(like, path)
+    base = _over_its_base(read(base_path), base_path, check, depth + 1)
+    return _merged(_with_here(base, base_path.resolve().parent), root, depth=1)
+
+
+def _merged(base: Value, own: Value, depth: int) -> Value:
+    """The keys of both; where both have mappings, those are put together down to a role's keys."""
+    if base.kind != "mapping" or own.kind != "mapping" or depth > MERGED:
+        return own
+    pairs = {key.data: (key, value) for key, value in base.pairs}
+    for key, value in own.pairs:
+        whole = key.data == "ready" or key.data not in pairs
+        kept = value if whole else _merged(pairs[key.data][1], value, depth + 1)
+        pairs[key.data] = (key, kept)
+    return Value(list(pairs.values()), own.place, "mapping")
+
+
+def _with_here(value: Value, folder: Path) -> Value:
+    """`${here}` of a profile that another is like stays the folder of that profile."""
+    if value.kind == "mapping":
+        pairs = [(key, _with_here(inner, folder)) for key, inner in value.pairs]
+        return Value(pairs, value.place, "mapping")
+    if value.kind == "list":
+        return Value([_with_here(item, folder) for item in value.data], value.place, "list")
+    if isinstance(value.data, str):
+        return Value(value.data.replace("${here}", str(folder)), value.place, "scalar")
+    return value
+
+
 def find_profile(name: Value, scenario: Path) -> Path:
-    """The file of a profile: in `profiles` beside the scenario, or in a folder above."""
+    """The file of a profile: in `profiles` beside the scenario, or in a folder above.
+
+    A name that ends with .yaml is a path, from the folder of the file that names it.
+    """
     word = str(name.data)
+    if word.endswith(".yaml") and (scenario.resolve().parent / word).is_file():
+        return scenario.resolve().parent / word
     looked = []
     for folder in scenario.resolve().parents:
         for path in (folder / "profiles" / f"{word}.yaml", folder / f"{word}.yaml"):
             if path.is_file() and path != scenario.resolve():
                 return path
-        looked += sorted(p.stem for p in folder.glob("profiles/*.yaml"))
+        looked += _profiles_in(folder)
         if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
             break
     raise ScenarioError([Problem(name.place, f"no profile {word!r}", suggestion(word, looked))])
+
+
+def _profiles_in(folder: Path) -> list[str]:
+    """The names that `use` finds here."""
+    beside = [path for path in sorted(folder.glob("*.yaml")) if _says_profile(path)]
+    return [path.stem for path in (*sorted(folder.glob("profiles/*.yaml")), *beside)]
+
+
+def _says_profile(path: Path) -> bool:
+    try:
+        return re.search(r"^profile:", path.read_text("utf-8"), re.MULTILINE) is not None
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _server(root: Value, check: Checker) -> ServerSpec:
@@ -157,6 +236,11 @@ def _server(root: Value, check: Checker) -> ServerSpec:
 def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> None:
     if key == "ready":
         _ready(spec, value, check)
+    elif key == "stop":
+        check.known(value, SIGNALS, "signal")
+        spec.stop = str(value.data)
+    elif key == "patience":
+        spec.patience = check.duration(value, "patience") or spec.patience
     elif key == "console":
         spec.console = bool(value.data)
     elif key in ("run", "host"):
@@ -172,10 +256,15 @@ def _ready(spec: ServerSpec, value: Value, check: Checker) -> None:
         if key.data == "prints":
             spec.prints = check.text(inner, "prints")
             check.captures(inner)
-        elif isinstance(inner.data, int):
+        elif inner.data in LISTENS or (isinstance(inner.data, int) and 0 < inner.data < 65_536):
             spec.listens = inner.data
         else:
-            check.wrong(inner.place, "listens has to be a port")
+            check.wrong(
+                inner.place,
+                f"listens cannot be {inner.plain()!r}",
+                "allowed: its port, such as 2011; free (the harness chooses one, the command takes"
+                " it as ${server.port}); any (the harness looks which)",
+            )
 
 
 def _roles(root: Value, profile: Profile, check: Checker) -> None:
@@ -228,6 +317,12 @@ def _role(
     for word, (_, value) in keys.items():
         if word in ROLE_READERS:
             setattr(role, *ROLE_READERS[word](value, check, names))
+    if role.view == "canvas" and role.prompt is None:
+        check.wrong(
+            keys["view"][0].place,
+            f"role {name!r} with view: canvas needs a prompt",
+            "prompt: what stands before its input field, where the cursor waits when all is drawn",
+        )
     return role
 
 
@@ -247,8 +342,8 @@ def _frames(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
 
 
 def _view(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
-    check.known(value, ("lines", "screen"), "view")
-    return "screen", value.data == "screen"
+    check.known(value, VIEWS, "view")
+    return "view", str(value.data)
 
 
 def _echo(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
@@ -285,12 +380,14 @@ ROLE_READERS: dict[str, Any] = {
     "login": _login, "size": _size, "frames": _frames, "view": _view, "echo": _echo,
     "prompt": _prompt, "like": _like, "answers": _answers,
     **{word: (lambda value, _check, _names, word=word: (word, value.plain()))
-       for word in ("args", "env", "called", "stdin")},
+       for word in ("args", "env", "called", "stdin", "paced", "impatient")},
 }  # fmt: skip
 
 
 def _tables(root: Value, profile: Profile, check: Checker) -> None:
-    for word in ("fence", "acts", "phrases"):
+    kinds = {name: role.kind for name, role in profile.roles.items()}
+    profile.proofs = read_proofs(root, kinds, check)
+    for word in ("acts", "phrases"):
         value = root.get(word)
         for key, inner in check.mapping(value, word) if value is not None else ():
             shapes = {}
@@ -298,10 +395,16 @@ def _tables(root: Value, profile: Profile, check: Checker) -> None:
                 if check.known(role, (*profile.roles, *KIND_OF.values()), "role"):
                     shapes[str(role.data)] = shape.plain()
             getattr(profile, word)[str(key.data)] = shapes
-    if (delivery := root.get("delivery")) is not None:
-        check.known(delivery, DELIVERIES, "delivery")
-        profile.delivery = str(delivery.data)
     if (can := root.get("can")) is not None:
         profile.can = check.texts(can, "can")
     if (patience := root.get("patience")) is not None:
         profile.patience = check.duration(patience, "patience") or profile.patience
+
+
+def _laws(root: Value, profile: Profile, check: Checker) -> None:
+    if (messages := root.get("messages")) is not None:
+        for message in check.listing(messages, "messages"):
+            check.known(message, set(profile.acts) & set(profile.phrases), "act and phrase")
+            profile.messages.append(str(message.data))
+    if (lines := root.get("laws")) is not None:
+        profile.laws = [line for line, _ in read_laws(lines, check)]

@@ -13,15 +13,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from harness import startup
+from harness import calibration, startup
 from harness.actors import Actor
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
 from harness.fences import Fences
-from harness.home import new_home, remove_tree
+from harness.history import History, history_of
+from harness.guardian import remove_tree
+from harness.home import new_home
 from harness.journal import Event, Journal
 from harness.language import Member, Scenario
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
+from harness.ports import Held
 from harness.process import leftovers
 from harness.profile import Role
 from harness.programs import Pipe, Program, Server, Shell
@@ -85,6 +88,7 @@ class Run:
         self.tolerances: dict[str, list[Pattern]] = {}
         self.obstacles: set[str] = set()  # who could not be fenced, for the report
         self.verdicts: list[Verdict] = []
+        self.names: dict[str, str] = {}  # what an actor is or was called -> actor
         self.server_may_end = False
         self.over = False  # what comes now belongs to nobody's promise
         self.patience = self.seconds(scenario.patience or self.profile.patience)
@@ -96,12 +100,13 @@ class Run:
             member.name: self._actor(member) for member in scenario.cast
         }
         self.reactor.looks.append(self._look)
-        self.turn: int | None = None  # the lock of a server that is used by one run at a time
+        self.held: Held | None = None  # the server's port, or its turn to use it
+        self.listens: int | str | None = None  # how the server comes by its port
         self._joined = 0
 
     def seconds(self, seconds: float) -> float:
         """A time to give up after, on this machine."""
-        return seconds * self.options.patience
+        return seconds * self.options.patience * calibration.factor()
 
     def _actor(self, member: Member) -> Actor:
         role = self.role(member)
@@ -133,6 +138,7 @@ class Run:
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
         self.scope.captured.setdefault(actor.name, {})["name"] = name
+        self.names[str(name)] = actor.name
         if role.answers and isinstance(actor, Wire):
             actor.reflex = partial(self._answer, actor, role.answers)
         actor.start(startup.actor_launch(self, member, role))
@@ -165,12 +171,19 @@ class Run:
         member = self.members[actor.name]
         if not member.login:
             return
-        for exchange in self.role(member).login:
+        role = self.role(member)
+        for exchange in role.login:
             Turn(self, exchange, myself=actor).play()
         actor.claimed.clear()
         actor.cursor = before  # whoever joins in a step can be asked about his login there
         if isinstance(actor, Shell) and actor.has_prompt:
             self.wait_until_ready(actor)
+        if role.login or role.kind == "shell":
+            actor.since = len(self.journal.events)
+
+    def history(self) -> History:
+        """What has happened so far, as messages."""
+        return history_of(self)
 
     def knock(self, actor: Actor) -> None:
         """The acts of the first exchange of a login, whatever comes of it."""
@@ -205,6 +218,8 @@ class Run:
                     f"${{{name}}} was {known[name]!r} before, now it is {value!r}", place
                 )
             known[name] = value
+            if name == "name":
+                self.names[str(value)] = actor.name
 
     def pattern(self, value: Any, actor: Actor, local: Mapping[str, Any] | None = None) -> Pattern:
         """The pattern that a value of a scenario stands for, in the shape of the actor's role."""
@@ -215,7 +230,7 @@ class Run:
         if isinstance(value, Mapping):
             key, inner = next(iter(value.items()))
             if len(value) == 1 and key == "re":
-                return RegexPattern(str(inner))
+                return RegexPattern(str(inner), lookup)
             if len(value) == 1 and key == "exactly":
                 return FramePattern(inner, lookup, exact=True)
             if len(value) == 1 and key in self.profile.phrases:
@@ -259,6 +274,14 @@ class Run:
                 f"{shell.name} has no prompt: {shell.ended}", None, _last_words(shell)
             )
         shell.arrived = True
+        if shell.reads_keys():
+            raise ScenarioError([
+                Problem(
+                    Place(self.profile.path),
+                    f"the program of {shell.name} edits its line itself (role {shell.role})",
+                    "give the role `view: screen` (or canvas, if it paints the whole screen)",
+                )
+            ])  # fmt: skip
 
     def _heard(self, actor: Actor, item: Item) -> None:
         if self.over or item.hidden:
@@ -270,6 +293,9 @@ class Run:
     def _look(self) -> None:
         for actor in self.everybody():
             actor.look()
+        for watch in self.watches if not self.over else ():
+            if watch.clause.verb.value == "screen":
+                watch.look()
         server = self.server
         if server.ended and not (server.dismissed or self.server_may_end or self.over):
             raise BrokenPromiseError(
@@ -281,7 +307,9 @@ class Run:
         self.over = True
         for actor in self.actors.values():
             actor.close()
-        self.server.stop()
+            if actor.link is not None:
+                actor.link.close()
+        self.server.stop(self.profile.server.stop)
         self.reactor.until(
             lambda: not self.server.running, time.monotonic() + self.seconds(STOP_PATIENCE)
         )
@@ -289,8 +317,8 @@ class Run:
         self.reactor.close()
         left = leftovers(self.mark, patience=2.0)
         remove_tree(self.home)
-        if self.turn is not None:
-            os.close(self.turn)
+        if self.held is not None:
+            os.close(self.held.lock)
         return left
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from harness import calibration, laws
 from harness.actors import Actor
 from harness.errors import (
     BrokenPromiseError,
@@ -22,26 +23,39 @@ from harness.errors import (
     SetupError,
 )
 from harness.exchange import Turn, settle_everything
-from harness.home import sweep, write_files
+from harness.home import write_files
 from harness.journal import Chunk, Event
+from harness.judging import options_for, why_not
 from harness.language import Exchange, KnownBug, Scenario
-from harness.laws import LAWS
 from harness.run import Options, Run, Verdict
-from harness.steps import Mark, Step
+from harness.steps import Mark, Pause, Step
 from harness.verbs import FORMS
 from harness.wire import Wire
 
 LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
+LONGEST = 60.0  # seconds for a scenario, from the server's readiness; stretched like patience
+EXCHANGES = 12  # a scenario that has more patience per exchange may last as many times as long
 SEAL = 2.0  # seconds for a server to close a connection that we have half-closed
 
 
+class Attempt(Struct, frozen=True):
+    """One of several tries of the same run; `seed` repeats what the harness drew in it."""
+
+    number: int  # from 1
+    status: str
+    what: str
+    seed: int
+    seconds: float
+    place: Place | None = None
+
+
 class Outcome(Struct):
-    """How one run ended."""
+    """How one run ended; of several attempts the one that tells most, and all of them."""
 
     title: str
     path: str
     row: dict[str, Any]
-    status: str = "passed"  # passed, failed, known, skipped, wrong, environment, bug
+    status: str = "passed"  # one of EXITS
     what: str = ""
     place: Place | None = None
     details: list[str] = field(default_factory=list)
@@ -58,6 +72,10 @@ class Outcome(Struct):
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     evidence: str = ""  # folder with what the run left behind
+    factor: float = 1.0  # by how much patience was stretched, for the machine
+    shake: bool = False
+    attempts: list[Attempt] = field(default_factory=list)  # none: it was made once
+    flaky: KnownBug | None = None  # flakiness that is known, until its day
 
     @property
     def grades(self) -> Counter[str]:
@@ -73,6 +91,7 @@ class Outcome(Struct):
 
 EXITS = {
     "passed": Exit.PASSED, "skipped": Exit.PASSED, "known": Exit.PASSED, "failed": Exit.BROKEN,
+    "flaky": Exit.BROKEN,
     "wrong": Exit.WRONG, "environment": Exit.ENVIRONMENT, "bug": Exit.BUG,
 }  # fmt: skip
 
@@ -95,20 +114,23 @@ def run_scenario(
     row: Mapping[str, Any],
     options: Options,
     watch: Callable[[Event], None] | None = None,
+    begins: Callable[[float], None] | None = None,
 ) -> Outcome:
-    """One run. Never raises: whatever happens is an outcome."""
+    """One run. Never raises: whatever happens is an outcome.
+
+    `watch` is told every event; `begins`, once the server is there, in how many seconds the
+    scenario has to be over.
+    """
     began = time.monotonic()
     outcome = outcome_of(scenario, row, options)
-    missing = [need for need in scenario.needs if need not in scenario.profile.can]
-    if missing:
-        outcome.status = "skipped"
-        outcome.what = f"profile {scenario.profile.name} cannot {', '.join(missing)}"
+    if reason := why_not(scenario, options):
+        outcome.status, outcome.what = "skipped", reason
         return outcome
     run: Run | None = None
     try:
-        sweep()
-        run = Run(scenario, row, options, watch)
-        _play(run, outcome)
+        run = Run(scenario, row, options_for(scenario, options), watch)
+        outcome.factor = calibration.factor()
+        _play(run, outcome, begins)
     except BaseException as error:  # every way to fail has its own exit code
         _explain(error, outcome)
         if isinstance(error, KeyboardInterrupt):
@@ -140,18 +162,34 @@ def _known_bug(bug: KnownBug, outcome: Outcome) -> None:
         outcome.notes.append(f"the known bug was to be mended until {bug.until}: {bug.because}")
 
 
-def _play(run: Run, outcome: Outcome) -> None:
+def _play(run: Run, outcome: Outcome, begins: Callable[[float], None] | None) -> None:
     write_files(run.home, run.scenario.files, run.scope)
     run.start_server()
+    bound = max(run.seconds(LONGEST), EXCHANGES * run.patience)
+    run.reactor.looks.append(_end_of_time(bound))
+    if begins:
+        begins(bound)
     try:
         _gather_cast(run)
         _steps(run, run.scenario.steps)
         _last_fence(run)
-        _laws(run)
+        laws.judge(run, [*run.profile.laws, *run.scenario.laws])
     finally:
         run.watches.clear()
         _steps(run, run.scenario.cleanup)
-        outcome.notes += sorted(run.obstacles)
+        outcome.notes += [*map(str, run.scenario.warnings), *sorted(run.obstacles)]
+
+
+def _end_of_time(bound: float) -> Callable[[], None]:
+    """A look at the clock that raises once: after it there is still time to tidy up."""
+    end = [time.monotonic() + bound]
+
+    def look() -> None:
+        if end and time.monotonic() >= end[0]:
+            end.clear()
+            raise BrokenPromiseError(f"the scenario was not over after {bound:g} s")
+
+    return look
 
 
 def _steps(run: Run, steps: list[Step]) -> None:
@@ -161,6 +199,8 @@ def _steps(run: Run, steps: list[Step]) -> None:
         elif isinstance(step, Mark):
             for actor in run.everybody():
                 actor.note("note", f"— {step.text} —")
+        elif isinstance(step, Pause):
+            run.reactor.until(lambda: False, time.monotonic() + step.seconds)
         else:
             settle_everything(run, run.patience)
 
@@ -205,11 +245,6 @@ def _last_fence(run: Run) -> None:
             run.reactor.until(lambda actor=actor: actor.ended is not None, time.monotonic() + SEAL)  # type: ignore[misc]
     for watch in run.watches:
         watch.look()
-
-
-def _laws(run: Run) -> None:
-    for law in run.scenario.laws:
-        LAWS[law.name].judge(run, law)
 
 
 def _explain(error: BaseException, outcome: Outcome) -> None:

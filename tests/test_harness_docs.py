@@ -7,6 +7,7 @@ import pytest
 from programs.kit import closing, harness
 
 from harness import language, profile
+from harness.laws import TABLE as LAWS
 from harness.steps import SPECIAL
 from harness.verbs import MODIFIERS, TABLE
 
@@ -24,6 +25,12 @@ def test_the_table_of_verbs_is_the_table_of_the_code():
     section = DOC.partition("## Verbs")[2].partition("### Steps")[0]
     told = [line for line in section.splitlines() if line.startswith("| `")]
     assert told == rows
+
+
+def test_the_table_of_laws_is_the_table_of_the_code():
+    section = DOC.partition("## Laws")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^:`]*)(?:: pattern)?` \| (.*) \|$", section, re.MULTILINE)
+    assert rows == [(law.name, law.meaning) for law in LAWS]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""`harness grade`: several programs judged by the same scenarios, with points and pages."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from harness.commands.run import add_pool, add_programs, options_of
+from harness.errors import Exit, Place, Problem, ScenarioError
+from harness.gradebook import number, write_gradebook
+from harness.grades import COULD_NOT_RUN, Matrix, Sheet, sheet
+from harness.language import Scenario
+from harness.pool import Job, run_isolated
+from harness.report import clean
+from harness.requirements import read_requirements
+from harness.run import Options
+from harness.runner import Outcome
+from harness.selection import add_selection, chosen
+
+EACH = "${each}"
+
+
+class Program(Struct):
+    """One program to be judged, with the scenarios as they are for its profile."""
+
+    name: str
+    options: Options
+    scenarios: list[Scenario]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    add_selection(parser)
+    add_programs(parser)
+    add_pool(parser)
+    parser.add_argument(
+        "--each", nargs="+", type=Path, metavar="FOLDER", default=[],
+        help=f"judge the program in each of these folders: {EACH} stands for the folder"
+        " in --server, --client and --profile",
+    )  # fmt: skip
+    parser.add_argument(
+        "--program", action="append", default=[], type=_named, metavar="NAME=CMD",
+        help="judge this server under this name; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--requirements", type=Path, metavar="FILE",
+        help="the words of the requirements (Markdown table or CSV), and which are covered by none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--partial", action="store_true",
+        help="a failed run earns the share of its expectations that held",
+    )  # fmt: skip
+    parser.add_argument("--title", default="Grades", help="the heading of the pages")
+    parser.add_argument(
+        "-o", dest="folder", type=Path, default=Path("grades"), metavar="FOLDER",
+        help="where the pages go (grades)",
+    )  # fmt: skip
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, command = text.partition("=")
+    if not (equals and name.strip() and command.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=CMD")
+    return name.strip(), command.strip()
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Judge them all; 0 if every run found something out, whatever it was."""
+    requirements = read_requirements(arguments.requirements) if arguments.requirements else {}
+    programs = list(_programs(arguments))
+    _no_name_twice(programs)
+    if not any(program.scenarios for program in programs):
+        print("no scenario was selected: see `harness list`", file=sys.stderr)
+        return Exit.WRONG
+    sheets = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        judging = [(program, _runs(program, pool)) for program in programs]
+        for program, runs in judging:
+            sheets.append(sheet(program.name, list(runs), partial=arguments.partial))
+            print(_line(sheets[-1]), flush=True)
+    commands = {program.name: _command(program, arguments) for program in programs}
+    write_gradebook(arguments.folder, Matrix(sheets, requirements), arguments.title, commands)
+    print(f"pages: {arguments.folder / 'index.html'}")
+    stuck = any(one.with_verdict(COULD_NOT_RUN) for one in sheets)
+    return Exit.ENVIRONMENT if stuck else Exit.PASSED
+
+
+def _programs(arguments: argparse.Namespace) -> Iterator[Program]:
+    options = options_of(arguments)
+    for folder in arguments.each:
+        if not folder.is_dir():
+            problem = Problem(Place(str(folder)), "is no folder", "--each needs folders")
+            raise ScenarioError([problem])
+        yield _program(folder.resolve().name, _of_folder(options, folder.resolve()), arguments)
+    for name, command in arguments.program:
+        yield _program(name, structs.replace(options, server=command), arguments)
+    if not arguments.each and not arguments.program:
+        scenarios = chosen(arguments)
+        name = scenarios[0].profile.name if scenarios else ""
+        yield Program(name, options, scenarios)
+
+
+def _no_name_twice(programs: list[Program]) -> None:
+    names = [program.name for program in programs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        problem = Problem(Place(twice), "two programs have this name", "give each its own name")
+        raise ScenarioError([problem])
+
+
+def _program(name: str, options: Options, arguments: argparse.Namespace) -> Program:
+    profile = Path(options.profile) if options.profile else None
+    selection = argparse.Namespace(**{**vars(arguments), "profile": profile})
+    return Program(name, options, chosen(selection))
+
+
+def _of_folder(options: Options, folder: Path) -> Options:
+    quoted = shlex.quote(str(folder))
+    return structs.replace(
+        options,
+        server=options.server and options.server.replace(EACH, quoted),
+        client=options.client and options.client.replace(EACH, quoted),
+        profile=options.profile and options.profile.replace(EACH, str(folder)),
+    )
+
+
+def _runs(program: Program, pool: ThreadPoolExecutor) -> Iterator[tuple[Scenario, Outcome]]:
+    jobs = [Job(scenario, row) for scenario in program.scenarios for row in scenario.rows()]
+    outcomes = pool.map(lambda job: run_isolated(job, program.options), jobs)
+    return zip([job.scenario for job in jobs], outcomes, strict=True)
+
+
+def _line(one: Sheet) -> str:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(one.counts().items()))
+    return clean(f"{one.program}: {number(one.points)} of {number(one.worth)} points ({counts})")
+
+
+def _command(program: Program, arguments: argparse.Namespace) -> str:
+    options = program.options
+    given = {
+        "--profile": options.profile, "--server": options.server, "--client": options.client,
+        "--at": options.at and f"{options.at[0]}:{options.at[1]}",
+    }  # fmt: skip
+    words = ["harness", "run", *map(str, arguments.paths)]
+    return shlex.join([*words, *(w for key, value in given.items() if value for w in (key, value))])
