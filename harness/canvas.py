@@ -70,7 +70,7 @@ class CanvasView(ScreenView):
         if submitted:
             if self._echo:  # a copy of it, with or without the prompt, is no answer
                 self._echoes.append({squeeze(self._draft), squeeze(field + text)})
-            self._draft, self._drawn, self._edited = "", False, False
+            self._draft, self._edited = "", False
 
     def resize(self, columns: int, lines: int) -> None:
         """The terminal has another size: everything will be drawn again."""
@@ -78,8 +78,9 @@ class CanvasView(ScreenView):
         self._resized = True
 
     def _at_prompt(self) -> bool:
+        # A line that was taken at once leaves nothing to draw: an empty field has to be enough.
         field = self._field()
-        if field is None or not self._drawn:
+        if field is None:
             return False
         draft = squeeze(self._draft)  # of a long one the field shows the end
         return self._edited or field == draft or (bool(field) and draft.endswith(field))
