@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from harness.backtracking import nested_repeat
 from harness.codes import number
 from harness.errors import Place, Problem, ScenarioError
 from harness.patterns import expression_of
-from harness.scope import KINDS, names_captured, names_used
-from harness.values import VALUES, seconds
+from harness.scope import KINDS, Scope, UnboundError, names_captured, names_used
+from harness.values import FILLED, VALUES, seconds, unfit
 from harness.yaml_nodes import Value
-
 
 TEXTS = ("line", "text", "patterns", "maybe-patterns", "list")  # kinds of values that are text
 REPAIRS = {
@@ -30,6 +29,7 @@ class Checker:
 
     def __init__(self) -> None:
         self._found: dict[Problem, None] = {}  # in order, each once
+        self.warnings: list[Problem] = []  # what can be run, but proves little
 
     @property
     def problems(self) -> list[Problem]:
@@ -42,6 +42,10 @@ class Checker:
         `code` is the name of a row of `codes.TABLE`.
         """
         self._found.setdefault(Problem(place, text, help_, number(code)))
+
+    def warn(self, place: Place, text: str, help_: str = "") -> None:
+        """Note what is allowed but weak, and what would be stronger."""
+        self.warnings.append(Problem(place, text, help_))
 
     def add(self, problems: Iterable[Problem]) -> None:
         """Note what another reader has found."""
@@ -131,6 +135,8 @@ class Checker:
     def fits(self, value: Value, kind: str, what: str) -> None:
         """Whether a value is of its kind (a row of `values.VALUES`)."""
         row = VALUES[kind]
+        if kind in FILLED and any(names_used(value.plain())):
+            return  # judged by `filled`
         if value.swallowed and not row.fits(None):
             self._not(value, f"{what} cannot be nothing", "swallowed")
         elif not row.fits(value.plain()):
@@ -139,6 +145,20 @@ class Checker:
             )
         elif kind in TEXTS:
             self._verbatim(value)
+
+    def filled(
+        self, value: Value, kind: str, what: str, scopes: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Whether a value with names in it is of its kind, with the values that the file gives."""
+        if kind not in FILLED or not any(names_used(value.plain())):
+            return
+        for scope in scopes:
+            try:
+                data = Scope(scope).fill(value.plain())
+            except UnboundError:
+                return  # captured: judged when it is known
+            if help_ := unfit(kind, data):
+                self.wrong(value.place, f"{what} cannot be {shown(data)}", help_)
 
     def _verbatim(self, value: Value) -> None:
         """Whether YAML left the texts as they were written: 1.10 is a number, and 1.1 then."""

@@ -202,9 +202,12 @@ TABLE = (
          f"{HEAD}steps:\n  - include: a.yaml\n", f"{HEAD}steps:\n  - include: c.yaml\n", "scenario",
          {"a.yaml": "steps:\n  - include: b.yaml\n", "b.yaml": "steps:\n  - include: a.yaml\n",
           "c.yaml": "steps:\n  - mark: x\n"}),
-    _keys("H142", "unbalanced-matrix", "The rows of a matrix do not have the same fields.",
-          "matrix: {case: [{says: a, error: 1}, {says: b}]}",
-          "matrix: {case: [{says: a, error: 1}, {says: b, error: 2}]}"),
+    Code("H142", "unbalanced-matrix", "A field that the steps use is not in every row.",
+         f"{HEAD}matrix:\n  case:\n    - {{says: a, error: 1}}\n    - {{says: b}}\n"
+         "steps:\n  - ben sends: {text: '${case.says}'}\n    ben sees: {error: '${case.error}'}\n",
+         f"{HEAD}matrix:\n  case:\n    - {{says: a, error: 1}}\n    - {{says: b, error: 2}}\n"
+         "steps:\n  - ben sends: {text: '${case.says}'}\n    ben sees: {error: '${case.error}'}\n",
+         "scenario"),
     _steps("H143", "too-many-steps", "The scenario has more steps than can be meant.",
            "- repeat: 100000\n  steps: [{repeat: 100000, steps: [mark: x]}]\n",
            "- repeat: 100\n  steps: [{repeat: 100, steps: [mark: x]}]\n"),

@@ -8,19 +8,27 @@ fence came back without what was expected. Patience only says when to give up.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from random import Random
+from typing import Any
 
 from harness.actors import Actor
-from harness.errors import BrokenPromiseError, NotApplicableError, Place
+from harness.errors import BrokenPromiseError, NotApplicableError, Place, Problem, ScenarioError
 from harness.expect import Expectation, Never
-from harness.fences import Fence
-from harness.patterns import Pattern
+from harness.fences import STRENGTH, Fence
 from harness.programs import Shell
 from harness.run import Run, scenario_fault
+from harness.scope import UnboundError
+from harness.screen import on_screen
 from harness.steps import Clause, Exchange
-from harness.values import COMPARISON, as_list
+from harness.values import COMPARISON, FILLED, as_list, unfit
 from harness.verbs import SERVER, Family
+from harness.yaml_nodes import Value
 
+AGAIN = 0.05  # seconds between two tries of what has to hold eventually
 GRACE = 0.15  # seconds before a missing positive is put to the fence; decides nothing by itself
 LOOKS_AT_ALL = {
     "sees only",
@@ -41,6 +49,21 @@ class Turn:
 
     def play(self) -> None:
         """Play it; raises `BrokenPromiseError` with the place of the clause that was broken."""
+        run, eventually = self._run, self._exchange.eventually
+        give_up = time.monotonic() + run.seconds(eventually or 0.0)
+        while True:
+            standing = list(run.watches)
+            try:
+                return Turn(run, self._exchange, self._myself).play_once()
+            except BrokenPromiseError:
+                if time.monotonic() >= give_up:
+                    raise
+            run.watches[:] = standing
+            pause = time.monotonic() + AGAIN
+            run.reactor.until(partial(_is_past, pause), pause)
+
+    def play_once(self) -> None:
+        """The same, without another try."""
         outer, may_end = self._run.scope.values, self._run.server_may_end
         self._run.scope.values = {
             **outer,
@@ -49,6 +72,8 @@ class Turn:
         }
         self._run.tolerances = {}
         try:
+            if not self._is_wanted():
+                return
             self._barrier()
             self._starts = {a.name: len(a.items) for a in self._run.everybody()}
             self._ask()
@@ -87,12 +112,41 @@ class Turn:
 
     # Before.
 
+    def _is_wanted(self) -> bool:
+        """Whether every condition of `when` holds."""
+        failed = next((item for item in self._exchange.when if not self._holds(item)), None)
+        if failed is not None:
+            self._run.server.note("note", f"not done: {failed.data} does not hold")
+        return failed is None
+
+    def _holds(self, condition: Value) -> bool:
+        text, acting = str(condition.data), self._first_named()
+        with scenario_fault(condition.place):
+            if (match := COMPARISON.match(text)) is not None:
+                left, right = (self._run.scope.fill(side, acting) for side in (match[1], match[3]))
+                return _compares(left, match[2], right)
+            try:
+                return str(self._run.scope.fill(text, acting)).strip() != ""
+            except UnboundError:
+                return False  # captured by an exchange that did not happen either
+
+    def _first_named(self) -> str:
+        return next((name for c in self._exchange.clauses for name in c.who), "")
+
     def _barrier(self) -> None:
         """What earlier exchanges have caused must have arrived, where everything counts."""
-        if self._run.fences.unsettled and any(
-            c.verb.name in LOOKS_AT_ALL for c in self._exchange.clauses
-        ):
-            settle_everything(self._run, self._patience())
+        if self._myself:  # whoever is logging in cannot be asked yet, and hears only this
+            return
+        fences = self._run.fences
+        looking = {
+            actor.name: actor
+            for clause in self._exchange.clauses
+            if clause.verb.name in LOOKS_AT_ALL
+            for actor in self._actors(clause)
+            if actor.alive
+        }
+        if looking and (fences.unsettled or any(map(fences.behind, looking.values()))):
+            settle(self._run, list(looking.values()), self._patience())
 
     def _ask(self) -> None:
         for clause in self._of(Family.QUESTION):
@@ -120,12 +174,12 @@ class Turn:
         run.asked[actor.name] = actor.view.asked()
 
     def act(self) -> None:
-        """Everything that is done, as written."""
+        """Everything that is done: as written, or the parts of `together` in a seeded order."""
         run = self._run
         run.server_may_end |= any(
             SERVER in c.who and c.verb.family is Family.END for c in self._exchange.clauses
         )
-        for clause in self._exchange.clauses:
+        for clause in shaken(self._exchange, run.random):
             if clause.verb.act is None:
                 continue
             for actor in self._actors(clause):
@@ -139,15 +193,22 @@ class Turn:
         try:
             with scenario_fault(clause.place):
                 value = run.scope.fill(clause.value, actor.name)
-                if not actor.joined and verb.name not in ("joins", "cannot join"):
+                if not actor.joined and verb.name not in ("joins", "cannot join", "link is"):
                     raise BrokenPromiseError(f"{actor.name} has not joined yet")
                 run.journal.place = clause.place
+                if verb.value in FILLED and (help_ := unfit(verb.value, value)):
+                    what = f"what {clause.text!r} is given cannot be {value!r}"
+                    raise ScenarioError([Problem(clause.place, what, help_)])
                 verb.act(run, actor, value)
         except BrokenPromiseError as broken:
             broken.place = broken.place or clause.place
             raise
         self._acted_at = time.monotonic()
+        run.fences.acts += 1
         self._hopeless |= verb.ends or actor is run.server
+        self._hopeless |= verb.network and isinstance(value, str)  # a slow link breaks nothing
+        if verb.network:
+            return
         if verb.family is Family.ACT and actor.alive and actor is not run.server:
             run.fences.unsettled.add(actor.name)
 
@@ -177,20 +238,24 @@ class Turn:
         start = self._starts[actor.name]
         expectation = clause.verb.expectation(self._run, actor, clause, patterns, start)
         self._expectations.append(expectation)
-        if clause.verb.standing:
+        if clause.verb.standing and not self._exchange.until_fence:
             self._run.watches.append(expectation)
 
-    def _patterns(self, clause: Clause, actor: Actor) -> list[Pattern]:
+    def _patterns(self, clause: Clause, actor: Actor) -> list[Any]:
         if clause.value is None:
             return []
+        run = self._run
         with scenario_fault(clause.place):
+            if clause.verb.value == "screen":
+                wanted = as_list(clause.value)
+                return [on_screen(run, value, actor, clause.place) for value in wanted]
             return [self._run.pattern(value, actor) for value in as_list(clause.value)]
 
     # Deciding.
 
     def _patience(self) -> float:
         exchange = self._exchange.patience
-        return self._run.patience if exchange is None else exchange
+        return self._run.patience if exchange is None else self._run.seconds(exchange)
 
     def _decide(self) -> None:
         run, began = self._run, time.monotonic()
@@ -200,6 +265,8 @@ class Turn:
             open_ = [e for e in self._expectations if e.awaits and not e.met]
             if fence is None and self._fence_is_due(open_, time.monotonic() - began):
                 fence = self._fence()
+                if fence.takes_time:  # a stated time is no patience
+                    deadline += run.fences.window()
             if fence is not None and not fence.done and fence.poll(consequences=not open_):
                 self._settle(fence)
                 continue
@@ -218,13 +285,16 @@ class Turn:
         if (fence is not None and fence.done) or (came and not self._exchange.fenced):
             for expectation in self._expectations:
                 if not expectation.grade:
-                    self._undecided(expectation)
+                    proved = fence and fence.grade_for(expectation.actor)
+                    self._undecided(expectation, proved or "unproved")
         return came and all(e.grade for e in self._expectations if e.negative)
 
     def _fence_is_due(self, waiting: list[Expectation], waited: float) -> bool:
         if not self._exchange.fenced:
             return False
         negative = any(e.negative and not e.grade for e in self._expectations)
+        if any(self._run.fences.by_time(e.actor) for e in self._expectations):
+            return negative and not waiting  # time says nothing about what is still missing
         return negative or (bool(waiting) and waited > GRACE and not self._hopeless)
 
     def _fence(self) -> Fence:
@@ -232,7 +302,7 @@ class Turn:
         acting = {
             actor.name: actor
             for clause in self._exchange.clauses
-            if clause.verb.act
+            if clause.verb.act and not clause.verb.network
             for actor in self._actors(clause)
             if actor.joined and not actor.dismissed
         }
@@ -249,22 +319,28 @@ class Turn:
                 self._settle_server(expectation, fence)
             elif grade is None:
                 self._undecided(expectation)
-            elif expectation.negative or (fence.proven and not expectation.met):
+            elif self._is_decided(expectation, fence, grade):
                 with scenario_fault(expectation.place):
                     expectation.look()
                 expectation.settle(grade)
         self._run.obstacles |= set(fence.obstacles())
 
+    def _is_decided(self, expectation: Expectation, fence: Fence, grade: str) -> bool:
+        """What is there is judged; what is missing only if the proof says that it never comes."""
+        if expectation.met or not expectation.awaits:
+            return expectation.negative
+        return fence.proven and self._run.profile.proofs.settles(grade)
+
     @staticmethod
     def _settle_server(expectation: Expectation, fence: Fence) -> None:
         """What the server prints is on no fence's way; but it runs, or it does not."""
         if expectation.negative:
-            expectation.settle("roundtrip" if fence.proven else "unproved")
+            expectation.settle(fence.grade_for_server())
 
-    def _undecided(self, expectation: Expectation) -> None:
+    def _undecided(self, expectation: Expectation, grade: str = "unproved") -> None:
         """Its way cannot be fenced: what has to come is waited for, the rest judged as it is."""
         if expectation.negative and (expectation.met or not expectation.awaits):
-            expectation.settle("unproved")
+            expectation.settle(grade)
 
     def _give_up(self, fence: Fence | None) -> BrokenPromiseError:
         for expectation in self._expectations:
@@ -279,6 +355,7 @@ class Turn:
         exchange, run = self._exchange, self._run
         for expectation in self._expectations:
             run.verdict(expectation)
+            self._is_proved_well_enough(expectation)
             self._was_in_time(expectation)
             if isinstance(expectation, Never):
                 continue
@@ -288,9 +365,20 @@ class Turn:
                 run.capture(actor, {exchange.name_choice: expectation.chosen}, expectation.place)
             if expectation.clause.verb.name in ("exits", "is closed") and actor is run.server:
                 actor.dismissed = True
-        for text, place in exchange.checks:
-            with scenario_fault(place):
-                self._compare(text, place)
+        for check in exchange.checks:
+            with scenario_fault(check.place):
+                self._compare(str(check.data), check.place)
+
+    def _is_proved_well_enough(self, expectation: Expectation) -> None:
+        wanted, grade = self._run.options.min_grade, expectation.grade
+        if not wanted or not expectation.negative:
+            return
+        if STRENGTH.index(grade) < STRENGTH.index(wanted):
+            raise BrokenPromiseError(
+                f"{expectation.actor.name} {expectation.clause.verb.name}: decided only by"
+                f" {grade}; wanted {wanted} or better",
+                expectation.place,
+            )
 
     def _was_in_time(self, expectation: Expectation) -> None:
         within = self._exchange.within
@@ -307,7 +395,7 @@ class Turn:
     def _compare(self, text: str, place: Place) -> None:
         match = COMPARISON.match(text)
         assert match
-        acting = next((name for c in self._exchange.clauses for name in c.who), "")
+        acting = self._first_named()
         left, right = (self._run.scope.fill(side, acting) for side in (match[1], match[3]))
         if not _compares(left, match[2], right):
             raise BrokenPromiseError(
@@ -315,13 +403,31 @@ class Turn:
             )
 
 
-def no_answer(fence: Fence, patience: float, place: Place) -> BrokenPromiseError:
-    """A fence that does not return is a broken promise: nothing is proved without it."""
-    who = ", ".join(dict.fromkeys(fence.unanswered()))
+def shaken(exchange: Exchange, random: Random) -> list[Clause]:
+    """The clauses of an exchange; those of `together` mixed, each part in its own order."""
+    if not exchange.parts:
+        return exchange.clauses
+    clauses = iter(exchange.clauses)
+    parts = [deque(islice(clauses, count)) for count in exchange.parts]
+    turns = [part for part in parts for _ in part]
+    random.shuffle(turns)
+    return [part.popleft() for part in turns]
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() >= moment
+
+
+def no_answer(fence: Fence, patience: float, place: Place | None) -> BrokenPromiseError:
+    """A fence that does not return is a broken promise: nothing is proved without it.
+
+    Without a `place` of its own it stands where the profile asks for what did not come.
+    """
+    why, asked = "; ".join(fence.complaints()), fence.place()
     return BrokenPromiseError(
-        f"nobody can tell whether more was coming: {who} got no answer to the harness's own"
-        f" question within {patience:g} s (profile: fence)",
-        place,
+        f"nobody can tell whether more was coming: {why} within {patience:g} s (profile: fence)",
+        place or asked,
+        (f"the profile asks for it at {asked}",) if asked else (),
     )
 
 
@@ -337,13 +443,18 @@ def _compares(left: object, operator: str, right: object) -> bool:
 
 def settle_everything(run: Run, patience: float) -> Fence:
     """A fence of everybody: afterwards nothing that was caused so far is still on its way."""
-    fence = Fence(run, (), [actor for actor in run.actors.values() if actor.alive])
-    deadline = time.monotonic() + patience
+    return settle(run, [actor for actor in run.actors.values() if actor.alive], patience)
+
+
+def settle(run: Run, observers: Iterable[Actor], patience: float) -> Fence:
+    """A fence of some: afterwards nothing that was caused so far is on its way to them."""
+    fence = Fence(run, (), observers)
+    deadline = time.monotonic() + patience + fence.takes_time * run.fences.window()
 
     def done() -> bool:
         return fence.poll(consequences=True)
 
     if not run.reactor.until(done, deadline):
-        raise no_answer(fence, patience, run.scenario.place)
+        raise no_answer(fence, patience, None)
     run.obstacles |= set(fence.obstacles())
     return fence

@@ -25,7 +25,7 @@ from harness.yaml_nodes import Value, read
 
 KEYS = ("scenario", "covers", "tags", "needs", "use", "cast", "vars", "matrix", "files",
         "server", "steps", "cleanup", "laws", "patience", "points", "fails",
-        "judges", "secrets")  # fmt: skip
+        "flaky", "judges", "secrets")  # fmt: skip
 CAST_KEYS = ("role", "args", "env", "size", "stdin", "login", "name")
 JUDGED = ("server", "client")
 FILM = "film"  # the tag of scenarios made to be watched
@@ -61,7 +61,7 @@ class HomeFile(Struct):
 
 
 class KnownBug(Struct, frozen=True):
-    """Why a scenario fails, and the last day on which it may."""
+    """Why a scenario fails, or sometimes fails, and the last day on which it may."""
 
     because: str
     until: date
@@ -93,6 +93,7 @@ class Scenario(Struct):
     points: float = 1.0  # what it is worth where programs are graded
     warnings: list[Problem] = field(default_factory=list)  # it can be run, but proves little
     fails: KnownBug | None = None
+    flaky: KnownBug | None = None  # sometimes fails, and may until its day
 
     def lacks(self) -> list[str]:
         """The abilities that it needs and its profile does not have."""
@@ -166,8 +167,9 @@ def _header(root: Value, scenario: Scenario, check: Checker) -> None:
         scenario.patience = check.duration(value, "patience")
     if (value := root.get("points")) is not None:
         scenario.points = check.number(value, "points")
-    if (value := root.get("fails")) is not None:
-        scenario.fails = _known_bug(value, check)
+    for word in ("fails", "flaky"):
+        if (value := root.get(word)) is not None:
+            setattr(scenario, word, _known_bug(word, value, check))
     if (value := root.get("matrix")) is not None:
         _matrix(value, scenario, check)
     if (value := root.get("files")) is not None:
@@ -176,9 +178,9 @@ def _header(root: Value, scenario: Scenario, check: Checker) -> None:
         _server(value, scenario, check)
 
 
-def _known_bug(value: Value, check: Checker) -> KnownBug | None:
-    for key, _ in check.mapping(value, "fails"):
-        check.known(key, ("because", "until"), "key of fails")
+def _known_bug(word: str, value: Value, check: Checker) -> KnownBug | None:
+    for key, _ in check.mapping(value, word):
+        check.known(key, ("because", "until"), f"key of {word}")
     because, until = value.get("because"), value.get("until")
     try:
         day = date.fromisoformat(str(until.data)) if until else None
@@ -188,8 +190,8 @@ def _known_bug(value: Value, check: Checker) -> KnownBug | None:
         place = until.place if until is not None and because is not None else value.place
         check.wrong(
             place,
-            "fails needs a reason and a last day",
-            'fails: {because: "#12", until: 2027-01-31}',
+            f"{word} needs a reason and a last day",
+            f'{word}: {{because: "#12", until: 2027-01-31}}',
         )
         return None
     return KnownBug(check.text(because, "because"), day, value.place)
@@ -400,8 +402,21 @@ def _sense(root: Value, scenario: Scenario, check: Checker, names: Names) -> Non
         check.names(value, known, heads)
         _fields(value, root, check)
     _endless(plain[0], scenario, check)
+    if complete:
+        _filled(scenario, check)
     order = Known(fixed, heads - set(names.actors), names.unsure, profile.captured, captured)
     Flow(check, names.actors, order).play(scenario.steps, scenario.cleanup)
+
+
+def _filled(scenario: Scenario, check: Checker) -> None:
+    """Whether every clause is given what it can take, in every row of the matrix."""
+    rows = [{**scenario.vars, **row} for row in scenario.rows()]
+    for step in (*scenario.steps, *scenario.cleanup):
+        for clause in step.clauses if isinstance(step, Exchange) else ():
+            if clause.node is not None:
+                scopes = ({**row, **step.local} for row in rows)
+                what = f"what {clause.text!r} is given"
+                check.filled(clause.node, clause.verb.value, what, scopes)
 
 
 def _fields(used: Value, root: Value, check: Checker) -> None:

@@ -83,6 +83,10 @@ class TextPattern:
         """The words that differ."""
         return [f"{'diff':10}{diff.words(_within(self._parts, item), item.text)}"]
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text it stands."""
+        return [found.span() for found in self._regex.finditer(text)]
+
     def __str__(self) -> str:
         return self._text
 
@@ -119,6 +123,10 @@ class RegexPattern:
     @cached_property
     def _parts(self) -> list[str | None]:
         return list(_literals(backtracking.parser.parse(self._regex.pattern)))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text it stands."""
+        return [found.span() for found in self._regex.finditer(text)]
 
     def __str__(self) -> str:
         return f"{{re: {self._regex.pattern!r}}}"

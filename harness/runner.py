@@ -106,6 +106,7 @@ def outcome_of(scenario: Scenario, row: Mapping[str, Any], options: Options) -> 
     return Outcome(
         scenario.title, scenario.path, dict(row), covers=scenario.covers, tags=scenario.tags,
         points=scenario.points, profile=scenario.profile.name, seed=options.seed,
+        shake=options.shake, flaky=scenario.flaky,
     )  # fmt: skip
 
 
@@ -149,17 +150,21 @@ def run_scenario(
 
 def _known_bug(bug: KnownBug, outcome: Outcome) -> None:
     """A known bug may fail until its day; a pass is news that somebody has to write down."""
-    expired = datetime.now(tz=UTC).date() > bug.until
     if outcome.status == "passed":
         outcome.status = "failed"
         outcome.what = f"passes, although `fails` names a known bug: {bug.because}"
         outcome.details = ["take `fails` out of the scenario: the bug is mended"]
         outcome.place = bug.place
-    elif outcome.status == "failed" and not expired:
+    elif outcome.status == "failed" and not is_over(bug):
         outcome.status = "known"
         outcome.notes.append(f"known bug until {bug.until}: {bug.because}")
     elif outcome.status == "failed":
         outcome.notes.append(f"the known bug was to be mended until {bug.until}: {bug.because}")
+
+
+def is_over(bug: KnownBug) -> bool:
+    """Whether the day is past until which it may be there."""
+    return datetime.now(tz=UTC).date() > bug.until
 
 
 def _play(run: Run, outcome: Outcome, begins: Callable[[float], None] | None) -> None:

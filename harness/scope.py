@@ -20,16 +20,24 @@ KINDS = {
 VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][\w.-]*)(?:=(?P<kind>\w*))?\}")
 
 
+DEEPEST = 16  # values of the file that insert one another
+
+
 class UnboundError(HarnessError):
     """A name that stands for nothing yet, or for two things."""
 
 
 class Scope:
-    """Values by name: those of the file, those of one run, and what each actor captured."""
+    """Values by name: those of the file, those of one run, and what each actor captured.
+
+    A value of the file may itself insert names, as deep as `DEEPEST`; what a program has said
+    never does.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = dict(values)
         self.captured: dict[str, dict[str, Any]] = {}
+        self._filling: list[str] = []
 
     def bind(self, actor: str, found: Mapping[str, Any]) -> None:
         """Keep what an actor captured."""
@@ -37,12 +45,14 @@ class Scope:
 
     def lookup(self, name: str, actor: str = "", local: Mapping[str, Any] | None = None) -> Any:
         """The value of a name as `actor` would mean it; raises `UnboundError`."""
-        for space in (local or {}, self.captured.get(actor, {}), self.values):
+        for space in (local or {}, self.captured.get(actor, {})):
             if name in space:
                 return space[name]
+        if name in self.values:
+            return self._own(name, self.values[name], actor)
         head, _, rest = name.partition(".")
         if rest:
-            return self._inside(head, rest, local or {})
+            return self._inside(head, rest, actor, local or {})
         owners = [who for who, found in self.captured.items() if name in found]
         if len(owners) == 1:
             return self.captured[owners[0]][name]
@@ -53,14 +63,28 @@ class Scope:
             )
         raise UnboundError(f"${{{name}}} has no value yet")
 
-    def _inside(self, head: str, rest: str, local: Mapping[str, Any]) -> Any:
+    def _inside(self, head: str, rest: str, actor: str, local: Mapping[str, Any]) -> Any:
         for space in (local, self.captured, self.values):
             value: Any = space.get(head)
             for part in rest.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
+            if value is not None and space is self.values:
+                return self._own(f"{head}.{rest}", value, actor)
             if value is not None:
                 return value
         raise UnboundError(f"${{{head}.{rest}}} has no value yet")
+
+    def _own(self, name: str, value: Any, actor: str) -> Any:
+        """A value of the file, with the names in it filled in."""
+        if next(names_used(value), None) is None:
+            return value
+        if len(self._filling) >= DEEPEST:
+            raise UnboundError(f"${{{name}}} stands for itself")
+        self._filling.append(name)
+        try:
+            return self.fill(value, actor)
+        finally:
+            self._filling.pop()
 
     def fill(self, value: Any, actor: str = "", local: Mapping[str, Any] | None = None) -> Any:
         """A copy of `value` with every name replaced; a text that is one name keeps the type."""
@@ -110,6 +134,9 @@ def _variables(value: Any) -> Iterator[tuple[str, str | None]]:
     elif isinstance(value, list):
         for item in value:
             yield from _variables(item)
+
+
+TOKEN = re.compile(r"h[0-9a-f]{12}")
 
 
 def token() -> str:

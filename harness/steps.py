@@ -8,14 +8,18 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
-from harness.checking import Checker, suggestion
-from harness.errors import Place
+from harness.checking import Checker, close, suggestion
+from harness.errors import Place, ScenarioError
+from harness.scope import names_captured, names_used
+from harness.screen import StyleError, parse_style
 from harness.values import COMPARISON, KEYS, SIGNALS
 from harness.verbs import FORMS, MODIFIERS, SERVER, TABLE, Family, Verb
 from harness.yaml_nodes import Value, read
 
 GROUPS = ("everyone", "others")
 NAMES = tuple(verb.name for verb in TABLE)
+MOST_STEPS = 200_000
+MOST_INCLUDES = 1_000
 LONGEST_FIRST = sorted(FORMS, key=len, reverse=True)
 
 
@@ -28,6 +32,7 @@ class Clause(Struct, frozen=True):
     place: Place
     text: str
     acting: frozenset[str] = frozenset()  # who acts in its exchange: `others` are the others
+    node: Value | None = None  # the value with its places, for the checks
 
 
 class Exchange(Struct):
@@ -37,10 +42,14 @@ class Exchange(Struct):
     place: Place
     within: float | None = None
     patience: float | None = None
-    checks: list[tuple[str, Place]] = field(default_factory=list)
+    eventually: float | None = None
+    checks: list[Value] = field(default_factory=list)  # comparisons
+    when: list[Value] = field(default_factory=list)  # it happens only if all of these hold
+    parts: list[int] = field(default_factory=list)  # `together`: how many clauses each part has
     name_choice: str = ""
     why: str = ""
     fenced: bool = True
+    until_fence: bool = False  # `never` is over with the exchange
     local: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +67,14 @@ class Fence(Struct):
     place: Place
 
 
-Step = Exchange | Mark | Fence
+class Pause(Struct):
+    """A rest for those who watch, in a film; it proves nothing."""
+
+    seconds: float
+    place: Place
+
+
+Step = Exchange | Mark | Fence | Pause
 
 
 class Names(Struct):
@@ -70,6 +86,10 @@ class Names(Struct):
     groups: Collection[str] = GROUPS
     captured: set[str] = field(default_factory=set)
     values: list[Value] = field(default_factory=list)  # to be checked when all captures are known
+    unsure: set[str] = field(default_factory=set)  # captured by clauses that are wrong themselves
+    all_actors: bool = True  # no: part of the cast could not be read
+    complete: bool = True  # no: part of the file could not be read, so names may be missing
+    film: bool = False  # pauses are welcome
 
 
 class StepReader:
@@ -77,23 +97,56 @@ class StepReader:
 
     def __init__(self, check: Checker, names: Names) -> None:
         self._check, self._names = check, names
+        self._reading: tuple[Path, ...] = ()  # files that include the one being read
+        self._includes = 0
 
-    def steps(self, value: Value, *, depth: int = 0) -> list[Step]:
+    def steps(self, value: Value) -> list[Step]:
         """A list of exchanges and the few other steps."""
         found: list[Step] = []
         for item in self._check.listing(value, "steps"):
-            found += self._step(item, depth)
+            found += self._step(item)
+            if len(found) > MOST_STEPS:
+                self._too_many(item.place)
+                return found[:1]
         return found
 
-    def _step(self, item: Value, depth: int) -> list[Step]:
+    def _too_many(self, place: Place) -> None:
+        self._check.wrong(
+            place, f"more than {MOST_STEPS} steps", "repeat less often", code="too-many-steps"
+        )
+
+    def _step(self, item: Value) -> list[Step]:
         pairs = self._check.mapping(item, "a step")
         if item.kind == "mapping" and not pairs:
-            self._check.wrong(item.place, "an empty step does nothing")
-        for word, method in SPECIAL.items():
+            self._check.wrong(
+                item.place, "an empty step does nothing", "for example ana types: hello",
+                code="empty",
+            )  # fmt: skip
+        item, word = self._special(item)
+        if word:
+            item = self._check.keys(item, BESIDE[word], f"key beside {word}")
             value = item.get(word)
-            if value is not None and not (word == "fence" and len(pairs) > 1):
-                return list(getattr(self, method)(item, value, depth))
+            assert value is not None
+            return list(getattr(self, SPECIAL[word])(item, value))
         return [self.exchange(item)] if pairs else []
+
+    def _special(self, item: Value) -> tuple[Value, str]:
+        """Which step it is that is no exchange, if any; a slip is told and taken as it is meant."""
+        words = [str(key.data) for key, _ in item.pairs]
+        for word in SPECIAL:
+            if word in words and not (word == "fence" and len(words) > 1):
+                return item, word
+        for key, _ in item.pairs:
+            meant = close(key.data, [*MODIFIERS, *SPECIAL])
+            alone = " " not in str(key.data) and key.data not in (*MODIFIERS, *FORMS)
+            if alone and meant in SPECIAL and (meant != "fence" or len(words) == 1):
+                self._unknown_word(key, str(key.data))
+                pairs = [
+                    (Value(meant, k.place, "scalar"), v) if k is key else (k, v)
+                    for k, v in item.pairs
+                ]
+                return Value(pairs, item.place, "mapping"), meant
+        return item, ""
 
     def exchange(self, item: Value) -> Exchange:
         """One mapping of clauses and modifiers."""
@@ -103,6 +156,8 @@ class StepReader:
                 self._modifier(exchange, str(key.data), value)
             elif (clause := self._clause(key, value)) is not None:
                 exchange.clauses.append(clause)
+            else:
+                self._names.unsure |= {name for name, _ in names_captured(value.plain())}
         acting = frozenset(
             who
             for clause in exchange.clauses
@@ -110,61 +165,119 @@ class StepReader:
             for who in clause.who
         )
         exchange.clauses = [structs.replace(c, acting=acting) for c in exchange.clauses]
-        self._contradictions(exchange)
         if exchange.name_choice:
             self._names.captured.add(exchange.name_choice)
         return exchange
 
     # Steps that are not exchanges.
 
-    def _mark(self, _item: Value, value: Value, _depth: int) -> list[Step]:
+    def _mark(self, _item: Value, value: Value) -> list[Step]:
         return [Mark(self._check.text(value, "mark"), value.place)]
 
-    def _fence(self, _item: Value, value: Value, _depth: int) -> list[Step]:
+    def _fence(self, _item: Value, value: Value) -> list[Step]:
         return [Fence(self._who(value, self._check.text(value, "fence"), None), value.place)]
 
-    def _repeat(self, item: Value, value: Value, depth: int) -> list[Step]:
+    def _pause(self, item: Value, value: Value) -> list[Step]:
+        seconds = self._check.duration(value, "pause")
+        if not self._names.film:
+            self._check.wrong(
+                item.pairs[0][0].place, "a pause proves nothing",
+                "fence: everyone waits for what is on its way; a film has tags: [film]",
+                code="pause",
+            )  # fmt: skip
+        return [Pause(seconds or 0.0, value.place)]
+
+    def _repeat(self, item: Value, value: Value) -> list[Step]:
         times, steps = value.data, item.get("steps")
-        for key, _ in item.pairs:
-            self._check.known(key, ("repeat", "steps"), "key beside repeat")
-        if not isinstance(times, int) or not 1 <= times <= 100_000:
-            self._check.wrong(value.place, "repeat has to be a number from 1 to 100000")
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= 100_000:
+            self._check.wrong(
+                value.place, "repeat has to be a number from 1 to 100000", "for example repeat: 3"
+            )
             times = 1
         if steps is None:
-            self._check.wrong(item.place, "repeat needs steps", "repeat: 3, and below it steps:")
+            self._check.wrong(
+                item.place, "repeat needs steps", "repeat: 3, and below it steps:",
+                code="missing-key",
+            )  # fmt: skip
             return []
         self._names.captured.add("round")
-        body = self.steps(steps, depth=depth)
+        body = self.steps(steps)
+        if times * len(body) > MOST_STEPS:
+            self._too_many(value.place)
+            times = 1
         return [_localised(step, {"round": n}) for n in range(1, times + 1) for step in body]
 
-    def _together(self, _item: Value, value: Value, _depth: int) -> list[Step]:
-        parts = [self.exchange(part) for part in self._check.listing(value, "together")]
-        if not parts:
-            return []
-        merged = parts[0]
-        for part in parts[1:]:
-            merged.clauses += part.clauses
-            merged.checks += part.checks
-        return [merged]
-
-    def _include(self, item: Value, value: Value, depth: int) -> list[Step]:
-        for key, _ in item.pairs:
-            self._check.known(key, ("include", "vars"), "key beside include")
-        path = Path(value.place.file).parent / self._check.text(value, "include")
-        if not path.is_file() or depth > 8:
-            reason = "is no file" if depth <= 8 else "includes itself"
+    def _together(self, item: Value, value: Value) -> list[Step]:
+        whole = self.exchange(
+            Value([pair for pair in item.pairs if pair[0].data != "together"], item.place, "mapping")
+        )
+        for part in self._check.listing(value, "together"):
+            for key, _ in self._check.mapping(part, "a part of together"):
+                if key.data in MODIFIERS and key.data != "check":
+                    self._check.wrong(
+                        key.place, f"{key.data!r} inside together", "write it beside together",
+                        code="modifier-inside-together",
+                    )  # fmt: skip
+            read_part = self.exchange(part)
+            whole.parts.append(len(read_part.clauses))
+            whole.clauses += read_part.clauses
+            whole.checks += read_part.checks
+        if not whole.parts and value.kind == "list":
             self._check.wrong(
-                value.place, f"{path} {reason}", "the path starts at this file's folder"
+                value.place, "together of nothing", "a list of exchanges", code="empty"
             )
-            return []
-        given = item.get("vars")
-        local = given.plain() if given is not None and given.kind == "mapping" else {}
+        return [whole]
+
+    def _include(self, item: Value, value: Value) -> list[Step]:
+        path = Path(value.place.file).parent / self._check.text(value, "include")
+        local = self._given(item.get("vars"))
         self._names.captured |= set(local)
-        steps = read(path).get("steps")
-        if steps is None:
-            self._check.wrong(Place(str(path)), "an included file needs steps")
+        self._includes += 1
+        here = Path(value.place.file).resolve()
+        if path.resolve() in (*self._reading, here):
+            self._check.wrong(
+                value.place, f"{path} includes itself", "put what is shared into a third file",
+                code="include-cycle",
+            )  # fmt: skip
             return []
-        return [_localised(step, local) for step in self.steps(steps, depth=depth + 1)]
+        if self._includes > MOST_INCLUDES:
+            self._too_many(value.place)
+            return []
+        steps = self._steps_of(path, value)
+        if steps is None:
+            self._names.complete = False
+            return []
+        self._reading = (*self._reading, here)
+        found = [_localised(step, local) for step in self.steps(steps)]
+        self._reading = self._reading[:-1]
+        return found
+
+    def _given(self, value: Value | None) -> dict[str, Any]:
+        if value is None:
+            return {}
+        self._check.mapping(value, "vars")
+        self._names.values.append(value)
+        return dict(value.plain()) if value.kind == "mapping" else {}
+
+    def _steps_of(self, path: Path, value: Value) -> Value | None:
+        """The steps of an included file, or none: what is wrong with it is noted."""
+        if not path.is_file():
+            self._check.wrong(
+                value.place, f"{path} is no file", "the path starts at this file's folder",
+                code="no-include",
+            )  # fmt: skip
+            return None
+        try:
+            steps = read(path).get("steps")
+        except ScenarioError as error:
+            self._check.add(error.problems)
+            return None
+        if steps is None:
+            self._check.wrong(
+                Place(str(path)), "an included file needs steps", "steps: a list of exchanges",
+                code="no-include",
+            )  # fmt: skip
+        return steps
 
     # Clauses.
 
@@ -177,17 +290,16 @@ class StepReader:
         verb = FORMS[form]
         if text == form:
             self._check.wrong(
-                key.place,
-                f"{form!r} needs somebody before it",
-                f"for example: {self._example()} {form}",
-            )
+                key.place, f"{form!r} needs somebody before it",
+                f"for example: {self._example()} {form}", code="nobody",
+            )  # fmt: skip
             return None
         who = self._who(key, text.removesuffix(form).strip(), verb)
         self._check.fits(value, verb.value, f"what {text!r} is given")
         self._value(verb, who, value)
         self._names.values.append(value)
         self._names.captured |= self._check.captures(value)
-        return Clause(who, verb, value.plain(), key.place, text)
+        return Clause(who, verb, value.plain(), key.place, text, node=value)
 
     def _unknown_verb(self, key: Value, text: str) -> None:
         everybody = (*self._names.actors, *self._names.groups)
@@ -196,13 +308,19 @@ class StepReader:
             words.pop(0)
         said = " ".join(words)
         if len(words) == len(text.split()) and len(words) == 1:
-            self._check.wrong(
-                key.place, f"unknown word {said!r}", suggestion(said, [*MODIFIERS, *SPECIAL])
-            )
+            self._unknown_word(key, said)
             return
         if len(words) == len(text.split()):
             said = " ".join(words[1:])
-        self._check.wrong(key.place, f"unknown verb {said!r}", suggestion(said, NAMES))
+        self._check.wrong(
+            key.at(said), f"unknown verb {said!r}", suggestion(said, NAMES), code="unknown-verb"
+        )
+
+    def _unknown_word(self, key: Value, said: str) -> None:
+        self._check.wrong(
+            key.place, f"unknown word {said!r}", suggestion(said, [*MODIFIERS, *SPECIAL]),
+            code="unknown-word",
+        )  # fmt: skip
 
     def _example(self) -> str:
         return next(iter(self._names.actors), "ana")
@@ -211,8 +329,13 @@ class StepReader:
         names = tuple(name.strip() for name in text.split(","))
         known = (*self._names.actors, *self._names.groups)
         for name in names:
+            if name not in known and not self._names.all_actors:
+                continue
             if name not in known:
-                self._check.wrong(key.place, f"unknown actor {name!r}", suggestion(name, known))
+                self._check.wrong(
+                    key.at(name), f"unknown actor {name!r}", suggestion(name, known),
+                    code="unknown-actor",
+                )  # fmt: skip
             elif verb and name in self._names.actors:
                 kinds = self._names.actors[name]
                 if not kinds <= verb.who:
@@ -221,6 +344,7 @@ class StepReader:
                         key.place,
                         f"{name} is a {'/'.join(sorted(kinds))}: {verb.name!r} is for {fit}",
                         suggestion("", [v.name for v in TABLE if kinds <= v.who]),
+                        code="wrong-kind",
                     )
         return names
 
@@ -229,14 +353,50 @@ class StepReader:
             kinds = {kind for name in who for kind in self._names.actors.get(name, ())}
             for pattern in value.values:
                 self._pattern(pattern, kinds)
+        elif verb.value == "screen":
+            for pattern in value.values:
+                self._on_screen(pattern, verb)
         elif verb.value == "act":
             key = value.pairs[0][0] if value.pairs else value
-            self._check.known(key, self._names.acts, "act")
+            self._check.known(key, self._names.acts, "act", "unknown-act")
+        elif any(names_used(value.plain())):
+            return  # judged when they are filled in
         elif verb.value == "signal" and isinstance(value.data, str):
-            self._check.known(value, SIGNALS, "signal")
+            self._check.known(value, SIGNALS, "signal", "unknown-signal")
         elif verb.value == "keys":
             for key in value.values:
-                self._check.known(Value(str(key.data), key.place, "scalar"), KEYS, "key")
+                word = Value(str(key.data), key.place, "scalar")
+                self._check.known(word, KEYS, "key", "unknown-keystroke")
+
+    def _on_screen(self, value: Value, verb: Verb) -> None:
+        """What may be on a screen: a pattern, a text in a style, all of it."""
+        words = {str(key.data): inner for key, inner in value.pairs}
+        if "snapshot" in words and verb.standing:
+            self._check.wrong(value.place, "a snapshot is for shows", "name the text instead")
+        elif "snapshot" in words:
+            for key, _ in value.pairs:
+                self._check.known(key, ("snapshot",), "key of a snapshot")
+            self._check.text(words["snapshot"], "snapshot")
+        elif "style" in words:
+            for key, _ in value.pairs:
+                self._check.known(key, ("text", "style"), "key of a styled text")
+            self._style(words["style"])
+            if "text" not in words:
+                self._check.wrong(value.place, "a style needs the text that has it", "text: ...")
+            else:
+                self._pattern(words["text"], {"shell"})
+        else:
+            self._pattern(value, {"shell"})
+
+    def _style(self, value: Value) -> None:
+        text = self._check.text(value, "style")
+        if not text or next(names_used(text), ""):
+            return
+        try:
+            parse_style(text)
+        except StyleError as error:
+            what, _, allowed = str(error).partition(": ")
+            self._check.wrong(value.place, what, allowed)
 
     def _pattern(self, value: Value, kinds: Collection[str]) -> None:
         if value.kind != "mapping" or not value.pairs:
@@ -255,27 +415,28 @@ class StepReader:
                 value.place,
                 f"a frame is for sockets, not for a {'/'.join(sorted(kinds))}",
                 suggestion(key.data, ["text", "re", *self._names.phrases]),
+                code="unknown-phrase",
             )
 
     # Modifiers.
 
     def _modifier(self, exchange: Exchange, word: str, value: Value) -> None:
-        if word in ("within", "patience"):
+        if word in ("within", "patience", "eventually"):
             setattr(exchange, word, self._check.duration(value, word))
         elif word == "check":
             for item in value.values:
-                if not isinstance(item.data, str) or not COMPARISON.match(item.data):
-                    self._check.wrong(
-                        item.place,
-                        "check has to be a comparison",
-                        "for example ${a} == ${b}; allowed: == != < <= > >=",
-                    )
-                exchange.checks.append((str(item.data), item.place))
-                self._names.values.append(item)
+                self._comparison(item)
+                exchange.checks.append(item)
+        elif word == "when":
+            for item in value.values:
+                self._condition(item)
+                exchange.when.append(item)
         elif word == "as":
             exchange.name_choice = self._check.text(value, word)
         elif word == "why":
             exchange.why = self._check.text(value, word)
+        elif word == "until":
+            exchange.until_fence = self._check.known(value, ("fence",), "end of never")
         elif value.data == "none":
             exchange.fenced = False
         else:
@@ -283,26 +444,21 @@ class StepReader:
                 value.place, f"fence cannot be {value.plain()!r} here", "allowed: none"
             )
 
-    def _contradictions(self, exchange: Exchange) -> None:
-        said = {
-            (who, text): clause
-            for clause in exchange.clauses
-            if clause.verb.name in ("sees", "sees next", "sees only", "sees in any order")
-            for who in clause.who
-            for text in (clause.value if isinstance(clause.value, list) else [clause.value])
-            if isinstance(text, str)
-        }
-        for clause in exchange.clauses:
-            if clause.verb.name != "never sees":
-                continue
-            for text in clause.value if isinstance(clause.value, list) else [clause.value]:
-                hit = next((t for w, t in said if w in clause.who and str(text) in t), None)
-                if isinstance(text, str) and hit is not None:
-                    self._check.wrong(
-                        clause.place,
-                        f"{text!r} is forbidden here, but {hit!r} expected",
-                        "one of the two can never be true",
-                    )
+    def _comparison(self, item: Value) -> None:
+        if not isinstance(item.data, str) or not COMPARISON.match(item.data):
+            self._check.wrong(
+                item.place, "check has to be a comparison",
+                "for example ${a} == ${b}; allowed: == != < <= > >=", code="not-a-comparison",
+            )  # fmt: skip
+        self._names.values.append(item)
+
+    def _condition(self, item: Value) -> None:
+        if not isinstance(item.data, str) or not next(names_used(item.data), ""):
+            self._check.wrong(
+                item.place, "when has to ask for a value that is captured",
+                "for example ${a} (if it is not empty), or ${a} == yes", code="not-a-comparison",
+            )  # fmt: skip
+        self._names.values.append(item)
 
 
 SPECIAL = {
@@ -311,6 +467,15 @@ SPECIAL = {
     "together": "_together",
     "include": "_include",
     "fence": "_fence",
+    "pause": "_pause",
+}
+BESIDE = {  # the keys that such a step may have
+    "mark": ("mark",),
+    "repeat": ("repeat", "steps"),
+    "together": ("together", "within", "patience", "check", "when", "why", "fence", "until"),
+    "include": ("include", "vars"),
+    "fence": ("fence",),
+    "pause": ("pause",),
 }
 
 

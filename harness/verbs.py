@@ -39,6 +39,7 @@ class Verb(Struct, frozen=True):
     expectation: Callable[..., expect.Expectation] | None = None
     standing: bool = False  # judged to the end of the scenario
     ends: bool = False  # after it the actor cannot prove that the server has seen the act
+    network: bool = False  # happens to the actor's way to the server, so that it proves nothing
 
 
 def _act(
@@ -50,8 +51,11 @@ def _act(
     do: Callable[..., None],
     *,
     ends: bool = False,
+    network: bool = False,
 ) -> Verb:
-    return Verb(name, plural, Family.ACT, frozenset(who), value, meaning, act=do, ends=ends)
+    return Verb(
+        name, plural, Family.ACT, frozenset(who), value, meaning, act=do, ends=ends, network=network
+    )
 
 
 def _see(
@@ -82,6 +86,14 @@ TABLE = (
         acts.types,
     ),
     _act("drafts", "draft", {SHELL}, "text", "types a text without Enter", acts.drafts),
+    _act(
+        "pastes",
+        "paste",
+        {SHELL},
+        "text",
+        "pastes a text, of one line or several, without Enter (bracketed, if the program asks)",
+        acts.pastes,
+    ),
     _act("presses", "press", {SHELL}, "keys", "presses keys such as [up, ctrl-c]", acts.presses),
     _act(
         "resizes",
@@ -97,7 +109,8 @@ TABLE = (
         "send bytes",
         {WIRE},
         "pieces",
-        "sends bytes as they are: text, {hex: ..}, {repeat: x, times: n}; each piece one write",
+        "sends bytes as they are: text, {hex: ..}, {repeat: x, times: n}; each piece one write;"
+        " {every: 1s, bytes: ..}: a byte at a time",
         acts.sends_bytes,
     ),
     _act(
@@ -199,6 +212,23 @@ TABLE = (
         acts.is_restarted,
         ends=True,
     ),
+    _act(
+        "link is",
+        "links are",
+        ANYBODY,
+        "link",
+        "its way to the server is cut, broken off by a reset, frozen, slow, or restored",
+        acts.link_is,
+        network=True,
+    ),
+    _act(
+        "disk is",
+        "disks are",
+        PROGRAM,
+        "disk",
+        "can write no file any more (full), or again (restored); Linux",
+        acts.disk_is,
+    ),
     Verb(
         "cannot join",
         "cannot join",
@@ -268,7 +298,7 @@ TABLE = (
         "shows",
         "show",
         {SHELL},
-        "patterns",
+        "screen",
         "has these texts on the screen",
         expect.Shows,
     ),
@@ -296,7 +326,7 @@ TABLE = (
         "never shows",
         "never show",
         {SHELL},
-        "patterns",
+        "screen",
         "does not have these texts on the screen, until the scenario ends",
         expect.NeverShows,
         standing=True,
@@ -349,9 +379,12 @@ FORMS: dict[str, Verb] = {form: verb for verb in TABLE for form in (verb.name, v
 
 MODIFIERS: dict[str, Any] = {
     "within": "the product promises to be this fast, from the act to the arrival (200ms, 2s)",
+    "eventually": "it may take this long (2s): the exchange is played again until it holds",
     "patience": "give up after this time, if nothing else has decided (default 5s)",
     "check": "a comparison of captured values: ${a} == ${b}, or a list of them",
+    "when": "the exchange happens only if this holds: ${a} == ${b}, or ${a} is not empty; or a list",
     "as": "a name for what `sees one of` chose",
     "why": "a text for the report",
+    "until": "fence: what `never` forbids is forbidden in this exchange only",
     "fence": "none: do not prove that nothing more is coming",
 }
