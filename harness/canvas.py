@@ -88,7 +88,17 @@ class CanvasView(ScreenView):
     def _field(self) -> str | None:
         """What stands in the input field; none while the cursor is elsewhere."""
         behind = self._after_prompt(self.asked())
-        return None if behind is None else squeeze(behind.rstrip(FRAME))
+        if behind is None or self._field_row() != self._terminal.row:
+            return None
+        return squeeze(behind.rstrip(FRAME))
+
+    def _field_row(self) -> int | None:
+        """The last row that begins with the prompt: above it, it may be a copy in a pane."""
+        top = self._terminal.top
+        for row in reversed(range(top, top + self._terminal.lines)):
+            if self._after_prompt(self._terminal.text(row)) is not None:
+                return row
+        return None
 
     def _look_if_finished(self) -> None:
         if self._terminal.dirty and self._field() is not None:
@@ -104,7 +114,8 @@ class CanvasView(ScreenView):
         for old, new in zip_longest(self._before[main], panes, fillvalue=nothing):
             appeared += _appeared(old, new)
         self._before[main] = panes
-        again, self._resized = set(self._said) if self._resized else set(), False
+        again = set(self._said) if self._resized else set()
+        self._resized &= not appeared
         for _, text in sorted(appeared, key=lambda row: row[0]):
             if text not in again:
                 self._said.append(text)
@@ -112,7 +123,7 @@ class CanvasView(ScreenView):
 
     def _panes(self) -> list[Pane]:
         panes: list[Pane] = []
-        field = self._terminal.row if self._field() is not None else None
+        field = self._field_row()
         for y in range(self._terminal.lines):
             row = self._terminal.top + y
             texts = BETWEEN_PANES.split(self._terminal.text(row)) if row != field else []
