@@ -237,10 +237,12 @@ TABLE = (
     _keys("H208", "endless-value", "A value stands for itself, perhaps by way of others.",
           "vars: {a: 'x ${b}', b: 'y ${a}'}", "vars: {a: 'x ${b}', b: y}"),
     _steps("H209", "no-value", "Told while running: a name has no value when it is needed.",
-           "- when: '${token}'\n  ana types: x\n", "- ana types: x\n"),
+           "- when: ${ana.name} == ben\n  ana sees: '${n=int}'\n- ana types: count is ${n}\n",
+           "- when: ${ana.name} == ben\n  ana sees: '${n=int}'\n"
+           "- when: ${n}\n  ana types: count is ${n}\n"),
     # Profiles.
     _profile("H301", "no-way-to-play", "A role is a program in a terminal (pty), with pipes (pipe), or"
-             " a socket (tcp): one of them.", "pipe: {pip: chat-client}", "pipe: {pipe: chat-client}"),
+             " a socket (tcp): one of them.", "pipe: {args: [-q]}", "pipe: {pipe: chat-client}"),
     _profile("H302", "bad-server", "A profile says how the server is started and when it is ready.",
              "server: {ready: {prints: 'listening on port ${port=int}'}}",
              "server: {run: chat-server, ready: {prints: 'listening on port ${port=int}'}}"),

@@ -43,6 +43,7 @@ class Party(Struct):
     kinds: frozenset[str]
     state: str = "in"  # out, in, gone
     why: str = ""  # it is gone: what was said, and in which line
+    told: bool = False  # that it is not there: once is enough
     bound: set[str] = field(default_factory=set)
 
 
@@ -129,7 +130,7 @@ class Flow:
         verb = clause.verb.name
         for name, party in self._parties_of(clause):
             if verb in COMING:
-                party.state, party.why = "in", ""
+                party.state, party.why, party.told = "in", "", False
                 party.bound |= {"name", *self._known.login} if name != SERVER else set()
         self._names(clause.node, exchange, self._who(clause))
         states = {name: party.state for name, party in self._parties.items()}
@@ -151,16 +152,20 @@ class Flow:
         self, clause: Clause, parties: Iterable[tuple[str, Party]], states: Mapping[str, str]
     ) -> None:
         for name, party in parties:
-            place = clause.place
-            if states[name] == "out" and party.state == "out":
-                self._wrong(place, f"{name} has not joined yet", "let it join before: "
-                            f"{name} joins:", "not-there-yet")  # fmt: skip
-            elif states[name] == "out" and clause.verb.family is Family.QUESTION:
-                self._wrong(place, f"{name} is asked before it joins: questions come first",
-                            "begin a new exchange with '- '", "not-there-yet")  # fmt: skip
+            asked = clause.verb.family is Family.QUESTION
+            if party.told or clause.verb.network:
+                continue
+            if states[name] == "out" and (party.state == "out" or asked):
+                first = "questions come first: begin a new exchange with '- '" if asked else ""
+                help_ = first or f"let it join before: {name} joins:"
+                self._away(party, clause, f"{name} has not joined yet", help_, "not-there-yet")
             elif states[name] == "gone" and clause.verb.name not in AFTER_THE_END:
-                self._wrong(place, f"{name} is gone ({party.why})", "say it before, in the same "
-                            "exchange, or let it join again", "gone")  # fmt: skip
+                help_ = "say it before, in the same exchange, or let it join again"
+                self._away(party, clause, f"{name} is gone ({party.why})", help_, "gone")
+
+    def _away(self, party: Party, clause: Clause, text: str, help_: str, code: str) -> None:
+        party.told = True
+        self._wrong(clause.place, text, help_, code)
 
     def _expectations(
         self, exchange: Exchange, before: Mapping[str, str], who: Mapping[int, list[str]]
@@ -175,15 +180,8 @@ class Flow:
             for name in names:
                 found.setdefault(name, set()).update(n for n, _ in names_captured(clause.value))
         for clause, names in rest:
-            states = {
-                name: "gone" if self._parties[name].state == before[name] == "gone" else "in"
-                for name in names
-            }
-            for name in names:
-                if before[name] == "out" == self._parties[name].state:
-                    states[name] = "out"
-            parties = [(name, party) for name, party in self._parties_of(clause)]
-            self._present(clause, parties, states)
+            states = {name: self._during(name, before) for name in names}
+            self._present(clause, self._parties_of(clause), states)
             self._names(clause.node, exchange, names, found)
         for name, captured in found.items():
             self._parties[name].bound |= captured
@@ -195,6 +193,11 @@ class Flow:
                     party = self._parties[name]
                     party.state = "gone"
                     party.why = f"{clause.verb.name}, line {clause.place.line}"
+
+    def _during(self, name: str, before: Mapping[str, str]) -> str:
+        """Who left in this exchange may be spoken of in it."""
+        state = self._parties[name].state
+        return state if state == before[name] else "in"
 
     # What is known.
 

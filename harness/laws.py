@@ -194,7 +194,7 @@ def read_laws(value: Value, check: Checker) -> Iterator[tuple[LawLine, Value]]:
     for item in check.listing(value, "laws"):
         pairs = [(item, NOTHING)] if item.kind == "scalar" else check.mapping(item, "a law")
         for key, inner in pairs:
-            if check.known(key, laws(), "law"):
+            if check.known(key, laws(), "law", "unknown-law"):
                 law = laws()[str(key.data)]
                 check.fits(inner, law.takes, f"what law {law.name!r} is given")
                 yield LawLine(law.name, inner.plain(), key.place), inner

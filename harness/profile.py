@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from harness.checking import Checker, suggestion
+from harness.codes import number
 from harness.errors import NotApplicableError, Place, Problem, ScenarioError
 from harness.frames import FRAMINGS
 from harness.laws import LawLine, read_laws
@@ -149,8 +150,8 @@ def load_profile(path: Path) -> Profile:
 
 def _over_its_base(root: Value, path: Path, check: Checker, depth: int) -> Value:
     """A profile put over the one that it is `like`: its own keys win."""
-    for key, _ in check.mapping(root, "a profile"):
-        check.known(key, KEYS, "key of a profile")
+    check.mapping(root, "a profile")
+    root = check.keys(root, KEYS, "key of a profile")
     like = root.get("like")
     if like is None or not check.text(like, "like"):
         return root
@@ -201,7 +202,10 @@ def find_profile(name: Value, scenario: Path) -> Path:
         looked += _profiles_in(folder)
         if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
             break
-    raise ScenarioError([Problem(name.place, f"no profile {word!r}", suggestion(word, looked))])
+    problem = Problem(
+        name.place, f"no profile {word!r}", suggestion(word, looked), number("unknown-profile")
+    )
+    raise ScenarioError([problem])
 
 
 def _profiles_in(folder: Path) -> list[str]:
@@ -222,14 +226,19 @@ def _server(root: Value, check: Checker) -> ServerSpec:
     spec = ServerSpec(run="")
     if value is None:
         check.wrong(
-            root.place, "a profile needs a server", "server: {run: command, ready: {prints: ...}}"
-        )
+            root.place, "a profile needs a server", "server: {run: command, ready: {prints: ...}}",
+            code="bad-server",
+        )  # fmt: skip
         return spec
-    for key, inner in check.mapping(value, "server"):
-        if check.known(key, SERVER_KEYS, "key of server"):
-            _server_key(spec, str(key.data), inner, check)
-    if not spec.run:
-        check.wrong(value.place, "server needs run: the command that starts it")
+    check.mapping(value, "server")
+    value = check.keys(value, SERVER_KEYS, "key of server")
+    for key, inner in value.pairs:
+        _server_key(spec, str(key.data), inner, check)
+    if value.kind == "mapping" and value.get("run") is None:
+        check.wrong(
+            value.place, "server needs run: the command that starts it", "run: my-server --port 0",
+            code="bad-server",
+        )  # fmt: skip
     return spec
 
 
@@ -237,7 +246,7 @@ def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> Non
     if key == "ready":
         _ready(spec, value, check)
     elif key == "stop":
-        check.known(value, SIGNALS, "signal")
+        check.known(value, SIGNALS, "signal", "unknown-signal")
         spec.stop = str(value.data)
     elif key == "patience":
         spec.patience = check.duration(value, "patience") or spec.patience
@@ -250,9 +259,8 @@ def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> Non
 
 
 def _ready(spec: ServerSpec, value: Value, check: Checker) -> None:
-    for key, inner in check.mapping(value, "ready"):
-        if not check.known(key, ("prints", "listens"), "key of ready"):
-            continue
+    check.mapping(value, "ready")
+    for key, inner in check.keys(value, ("prints", "listens"), "key of ready").pairs:
         if key.data == "prints":
             spec.prints = check.text(inner, "prints")
             check.captures(inner)
@@ -270,7 +278,10 @@ def _ready(spec: ServerSpec, value: Value, check: Checker) -> None:
 def _roles(root: Value, profile: Profile, check: Checker) -> None:
     value = root.get("roles")
     if value is None:
-        check.wrong(root.place, "a profile needs roles", "roles: {shell: {pty: command}}")
+        check.wrong(
+            root.place, "a profile needs roles", "roles: {shell: {pty: command}}",
+            code="missing-key",
+        )  # fmt: skip
         return
     names = Names(actors=kinds_of_server())
     for key, inner in check.mapping(value, "roles"):
@@ -296,6 +307,7 @@ def _inherited(
             like[1].place,
             f"unknown role {name!r}",
             suggestion(name, [str(k.data) for k, _ in roles.pairs]),
+            code="unknown-role",
         )
         return own
     return {**_inherited(base, roles, check, (*seen, name)), **own}
@@ -304,12 +316,16 @@ def _inherited(
 def _role(
     name: str, keys: dict[str, tuple[Value, Value]], profile: Profile, check: Checker, names: Names
 ) -> Role | None:
-    for key, _ in keys.values():
-        check.known(key, ROLE_KEYS, "key of a role")
+    sound = [check.known(key, ROLE_KEYS, "key of a role") for key, _ in keys.values()]
     ways = [way for way in KIND_OF if way in keys]
+    if not ways and ("like" in keys or not all(sound)):
+        return None  # what it lacks follows from a slip that is told already
     if len(ways) != 1:
         place = next((key.place for key, _ in keys.values()), Place(profile.path))
-        check.wrong(place, f"role {name!r} needs one of pty, tcp, pipe")
+        check.wrong(
+            place, f"role {name!r} needs one of pty, tcp, pipe", "pty: the command of a client",
+            code="no-way-to-play",
+        )  # fmt: skip
         return None
     role = Role(name, KIND_OF[ways[0]], check.text(keys[ways[0]][1], ways[0]))
     names.actors = {**kinds_of_server(), "self": frozenset({role.kind})}
@@ -337,17 +353,17 @@ def _size(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
 
 
 def _frames(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
-    check.known(value, FRAMINGS, "framing")
+    check.known(value, FRAMINGS, "framing", "wrong-value")
     return "frames", value.data
 
 
 def _view(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
-    check.known(value, VIEWS, "view")
+    check.known(value, VIEWS, "view", "wrong-value")
     return "view", str(value.data)
 
 
 def _echo(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
-    check.known(value, ("kept", "erased"), "echo")
+    check.known(value, ("kept", "erased"), "echo", "wrong-value")
     return "echo", value.data == "kept"
 
 
@@ -365,7 +381,10 @@ def _answers(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
             check.known(key, ("sees", "sends"), "key of an answer")
         sees, sends = row.get("sees"), row.get("sends")
         if sees is None or sends is None:
-            check.wrong(row.place, "an answer needs sees and sends")
+            check.wrong(
+                row.place, "an answer needs sees and sends", "{sees: frame, sends: frame}",
+                code="missing-key",
+            )  # fmt: skip
             continue
         check.captures(sees)
         pairs.append((sees.plain(), sends.plain()))
@@ -386,13 +405,17 @@ ROLE_READERS: dict[str, Any] = {
 
 def _tables(root: Value, profile: Profile, check: Checker) -> None:
     kinds = {name: role.kind for name, role in profile.roles.items()}
-    profile.proofs = read_proofs(root, kinds, check)
+    roles = root.get("roles")
+    named = [str(key.data) for key, _ in roles.pairs] if roles is not None else []
+    declared = dict.fromkeys((*named, *KIND_OF.values()))
+    if set(named) == set(kinds):  # else what is told of a role that is wrong itself is no news
+        profile.proofs = read_proofs(root, kinds, check)
     for word in ("acts", "phrases"):
         value = root.get(word)
         for key, inner in check.mapping(value, word) if value is not None else ():
             shapes = {}
             for role, shape in check.mapping(inner, f"{word} {key.data!r}"):
-                if check.known(role, (*profile.roles, *KIND_OF.values()), "role"):
+                if check.known(role, declared, "role", "unknown-role"):
                     shapes[str(role.data)] = shape.plain()
             getattr(profile, word)[str(key.data)] = shapes
     if (can := root.get("can")) is not None:
@@ -404,7 +427,8 @@ def _tables(root: Value, profile: Profile, check: Checker) -> None:
 def _laws(root: Value, profile: Profile, check: Checker) -> None:
     if (messages := root.get("messages")) is not None:
         for message in check.listing(messages, "messages"):
-            check.known(message, set(profile.acts) & set(profile.phrases), "act and phrase")
+            both = sorted(set(profile.acts) & set(profile.phrases))
+            check.known(message, both, "act and phrase", "unknown-act")
             profile.messages.append(str(message.data))
     if (lines := root.get("laws")) is not None:
         profile.laws = [line for line, _ in read_laws(lines, check)]

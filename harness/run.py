@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from harness import calibration, startup
 from harness.actors import Actor
+from harness.codes import number
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
 from harness.fences import Fences
@@ -22,18 +22,18 @@ from harness.history import History, history_of
 from harness.guardian import remove_tree
 from harness.home import new_home
 from harness.journal import Event, Journal
-from harness.language import Member, Scenario
+from harness.language import Clause, Member, Scenario
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern, equal
 from harness.ports import Held
 from harness.process import leftovers
 from harness.profile import Role
 from harness.programs import Pipe, Program, Server, Shell
+from harness.quiet import Rest
 from harness.reactor import Reactor
 from harness.scope import VARIABLE, Scope, UnboundError, token
 from harness.startup import START_PATIENCE
 from harness.wire import Wire
 
-KINDS: dict[str, type[Shell | Wire | Pipe]] = {"shell": Shell, "wire": Wire, "pipe": Pipe}
 STOP_PATIENCE = 5.0  # seconds for a server to end when asked
 
 
@@ -49,6 +49,7 @@ class Options(Struct, frozen=True):
     seed: int = 0
     shake: bool = False  # seeded order and jitter, to bring out what depends on timing
     evidence: str | None = None  # folder for what failed runs leave behind
+    evidence_always: bool = False  # and those that passed
     keep: bool = False  # events and bytes of runs that passed, too
 
 
@@ -64,7 +65,14 @@ class Verdict(Struct, frozen=True):
 
 
 class Run:
-    """Everything that lives as long as one run. `close` leaves nothing behind."""
+    """Everything that lives as long as one run. `close` leaves nothing behind.
+
+    `rehearsal` has runs of other kinds: one that is put on record, and one that plays a record.
+    """
+
+    kinds: ClassVar[dict[str, Any]] = {
+        "shell": Shell, "wire": Wire, "pipe": Pipe, "server": Server,
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -73,16 +81,16 @@ class Run:
         options: Options,
         watch: Callable[[Event], None] | None = None,
     ) -> None:
-        self.journal = Journal()
+        self.journal = self.new_journal()
         self.journal.watch = watch
         self.random = random.Random(f"{options.seed}:{scenario.path}:{sorted(row.items())}")  # noqa: S311
         self.scenario, self.profile, self.options = scenario, scenario.profile, options
         here = {"here": str(Path(self.profile.path).resolve().parent)}
         self.scope = Scope({**here, **scenario.vars, **row})
-        self.reactor = Reactor()
+        self.reactor = self.new_reactor()
         self.fences = Fences(self)
         self.mark = token()
-        self.home = new_home()
+        self.home = self.new_home()
         self.asked: dict[str, str] = {}
         self.watches: list[Expectation] = []
         self.tolerances: dict[str, list[Pattern]] = {}
@@ -90,9 +98,10 @@ class Run:
         self.verdicts: list[Verdict] = []
         self.names: dict[str, str] = {}  # what an actor is or was called -> actor
         self.server_may_end = False
+        self.decided = 0.0  # when a promise was broken, in seconds since the run began
         self.over = False  # what comes now belongs to nobody's promise
         self.patience = self.seconds(scenario.patience or self.profile.patience)
-        self.server = Server(
+        self.server: Server = self.kinds["server"](
             self.reactor, self._heard, self.journal, console=self.profile.server.console
         )
         self.members = {member.name: member for member in scenario.cast}
@@ -110,7 +119,7 @@ class Run:
 
     def _actor(self, member: Member) -> Actor:
         role = self.role(member)
-        actor = KINDS[role.kind](member.name, self.reactor, self._heard, self.journal)
+        actor: Actor = self.kinds[role.kind](member.name, self.reactor, self._heard, self.journal)
         actor.role = role.name
         return actor
 
@@ -121,6 +130,32 @@ class Run:
     def everybody(self) -> list[Actor]:
         """The cast and the server."""
         return [*self.actors.values(), self.server]
+
+    # What it is made of.
+
+    def new_journal(self) -> Journal:
+        """The minutes."""
+        return Journal()
+
+    def new_reactor(self) -> Reactor:
+        """The loop that drains everything, and its clock."""
+        return Reactor()
+
+    def new_home(self) -> Path:
+        """The folder of all its programs."""
+        return new_home()
+
+    def rest(self) -> Rest:
+        """A way to see that all its programs sleep."""
+        return Rest(self)
+
+    def sync(self, key: str) -> None:
+        """The judge has seen what there was; told at the beginning of every exchange."""
+
+    def perform(self, clause: Clause, actor: Actor, value: Any) -> None:
+        """Do what a clause says."""
+        assert clause.verb.act
+        clause.verb.act(self, actor, value)
 
     def start_server(self) -> None:
         """Start the server, or start it again on its port; wait until it is ready."""
@@ -147,7 +182,7 @@ class Run:
     def _come_back(self, actor: Actor) -> None:
         """Whoever has left, or was killed, may join again; what was seen before stays said."""
         gone = actor.dismissed or actor.ended is not None
-        deadline = time.monotonic() + self.patience
+        deadline = self.reactor.now() + self.patience
         if not gone or not self.reactor.until(lambda: actor.ended is not None, deadline):
             raise BrokenPromiseError(f"{actor.name} has joined already")
         actor.again()
@@ -256,7 +291,7 @@ class Run:
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
         """Wait until `done`; raises `BrokenPromiseError` when patience ends."""
         patience = max(self.patience, self.seconds(START_PATIENCE))
-        if not self.reactor.until(done, time.monotonic() + patience):
+        if not self.reactor.until(done, self.reactor.now() + patience):
             raise BrokenPromiseError(f"waited {patience:g} s for {what}")
 
     def wait_until_ready(self, shell: Shell) -> None:
@@ -302,7 +337,7 @@ class Run:
                 f"the server ended by itself: {server.ended}", None, _last_words(server)
             )
 
-    def close(self) -> list[str]:
+    def close(self, *, remove: bool = True) -> list[str]:
         """End everything, remove the folder; returns what had to be killed as a leftover."""
         self.over = True
         for actor in self.actors.values():
@@ -311,12 +346,13 @@ class Run:
                 actor.link.close()
         self.server.stop(self.profile.server.stop)
         self.reactor.until(
-            lambda: not self.server.running, time.monotonic() + self.seconds(STOP_PATIENCE)
+            lambda: not self.server.running, self.reactor.now() + self.seconds(STOP_PATIENCE)
         )
         self.server.close()
         self.reactor.close()
         left = leftovers(self.mark, patience=2.0)
-        remove_tree(self.home)
+        if remove:
+            remove_tree(self.home)
         if self.held is not None:
             os.close(self.held.lock)
         return left
@@ -353,4 +389,6 @@ def scenario_fault(place: Place) -> Iterator[None]:
     try:
         yield
     except UnboundError as error:
-        raise ScenarioError([Problem(place, str(error))]) from error
+        help_ = "capture it in an exchange before this one"
+        problem = Problem(place, str(error), help_, number("no-value"))
+        raise ScenarioError([problem]) from error

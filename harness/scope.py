@@ -23,6 +23,9 @@ VARIABLE = re.compile(r"(?P<literal>\$\$\{)|\$\{(?P<name>[A-Za-z_][\w.-]*)(?:=(?
 DEEPEST = 16  # values of the file that insert one another
 
 
+GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")  # what a regular expression captures by itself
+
+
 class UnboundError(HarnessError):
     """A name that stands for nothing yet, or for two things."""
 
@@ -129,6 +132,8 @@ def _variables(value: Any) -> Iterator[tuple[str, str | None]]:
             if found["name"]:
                 yield found["name"], found["kind"]
     elif isinstance(value, Mapping):
+        if set(value) == {"re"}:
+            yield from ((name, "word") for name in GROUP.findall(str(value["re"])))
         for pair in value.items():
             yield from _variables(list(pair))
     elif isinstance(value, list):

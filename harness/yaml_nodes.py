@@ -214,20 +214,20 @@ class _TooDeepError(Exception):
 class _Bounded(Composer):
     """Composes no deeper than `DEEPEST`, and remembers which anchors are referred to."""
 
-    depth = 0
+    nesting = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node, and those inside it."""
         event = self.parser.peek_event()
         if isinstance(event, AliasEvent):
             self.__dict__.setdefault("referred", {}).setdefault(event.anchor, event.start_mark)
-        if self.depth > DEEPEST:
+        if self.nesting > DEEPEST:
             raise _TooDeepError(event.start_mark)
-        self.depth += 1
+        self.nesting += 1
         try:
             return super().compose_node(parent, index)
         finally:
-            self.depth -= 1
+            self.nesting -= 1
 
 
 class _Reader:
