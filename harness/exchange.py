@@ -7,10 +7,8 @@ fence came back without what was expected. Patience only says when to give up.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any
@@ -44,23 +42,22 @@ class Turn:
         self._run, self._exchange, self._myself = run, exchange, myself
         self._expectations: list[Expectation] = []
         self._starts: dict[str, int] = {}
-        self._acted_at = time.monotonic()
+        self._acted_at = run.reactor.now()
         self._hopeless = False  # an act after which nobody can prove anything
 
     def play(self) -> None:
         """Play it; raises `BrokenPromiseError` with the place of the clause that was broken."""
         run, eventually = self._run, self._exchange.eventually
-        give_up = time.monotonic() + run.seconds(eventually or 0.0)
+        give_up = run.reactor.now() + run.seconds(eventually or 0.0)
         while True:
             standing = list(run.watches)
             try:
                 return Turn(run, self._exchange, self._myself).play_once()
             except BrokenPromiseError:
-                if time.monotonic() >= give_up:
+                if run.reactor.now() >= give_up:
                     raise
             run.watches[:] = standing
-            pause = time.monotonic() + AGAIN
-            run.reactor.until(partial(_is_past, pause), pause)
+            run.reactor.until(lambda: False, run.reactor.now() + AGAIN)
 
     def play_once(self) -> None:
         """The same, without another try."""
@@ -74,7 +71,9 @@ class Turn:
         try:
             if not self._is_wanted():
                 return
+            self._run.sync(f"turn {self._exchange.place}")
             self._barrier()
+            self._run.sync(f"begin {self._exchange.place}")
             self._starts = {a.name: len(a.items) for a in self._run.everybody()}
             self._ask()
             self.act()
@@ -145,7 +144,7 @@ class Turn:
             for actor in self._actors(clause)
             if actor.alive
         }
-        if looking and (fences.unsettled or any(map(fences.behind, looking.values()))):
+        if any(map(fences.behind, looking.values())):
             settle(self._run, list(looking.values()), self._patience())
 
     def _ask(self) -> None:
@@ -164,7 +163,7 @@ class Turn:
         def is_there() -> bool:
             return actor.ended is not None or actor.view.asked().strip().endswith(wanted)
 
-        came = run.reactor.until(is_there, time.monotonic() + self._patience())
+        came = run.reactor.until(is_there, run.reactor.now() + self._patience())
         if not came or actor.ended is not None:
             why = actor.ended or f"not within {self._patience():g} s"
             raise BrokenPromiseError(
@@ -196,14 +195,16 @@ class Turn:
                 if not actor.joined and verb.name not in ("joins", "cannot join", "link is"):
                     raise BrokenPromiseError(f"{actor.name} has not joined yet")
                 run.journal.place = clause.place
+                if run.shaker and self._exchange.within is None:
+                    run.shaker.before(actor)
                 if verb.value in FILLED and (help_ := unfit(verb.value, value)):
                     what = f"what {clause.text!r} is given cannot be {value!r}"
                     raise ScenarioError([Problem(clause.place, what, help_)])
-                verb.act(run, actor, value)
+                run.perform(clause, actor, value)
         except BrokenPromiseError as broken:
             broken.place = broken.place or clause.place
             raise
-        self._acted_at = time.monotonic()
+        self._acted_at = run.reactor.now()
         run.fences.acts += 1
         self._hopeless |= verb.ends or actor is run.server
         self._hopeless |= verb.network and isinstance(value, str)  # a slow link breaks nothing
@@ -258,19 +259,19 @@ class Turn:
         return self._run.patience if exchange is None else self._run.seconds(exchange)
 
     def _decide(self) -> None:
-        run, began = self._run, time.monotonic()
+        run, began = self._run, self._run.reactor.now()
         deadline = began + self._patience()
         fence: Fence | None = None
         while not self._settled(fence):
             open_ = [e for e in self._expectations if e.awaits and not e.met]
-            if fence is None and self._fence_is_due(open_, time.monotonic() - began):
+            if fence is None and self._fence_is_due(open_, run.reactor.now() - began):
                 fence = self._fence()
                 if fence.takes_time:  # a stated time is no patience
                     deadline += run.fences.window()
             if fence is not None and not fence.done and fence.poll(consequences=not open_):
                 self._settle(fence)
                 continue
-            if time.monotonic() >= deadline:
+            if run.reactor.now() >= deadline:
                 raise self._give_up(fence)
             run.reactor.step(deadline)
 
@@ -414,10 +415,6 @@ def shaken(exchange: Exchange, random: Random) -> list[Clause]:
     return [part.popleft() for part in turns]
 
 
-def _is_past(moment: float) -> bool:
-    return time.monotonic() >= moment
-
-
 def no_answer(fence: Fence, patience: float, place: Place | None) -> BrokenPromiseError:
     """A fence that does not return is a broken promise: nothing is proved without it.
 
@@ -427,7 +424,7 @@ def no_answer(fence: Fence, patience: float, place: Place | None) -> BrokenPromi
     return BrokenPromiseError(
         f"nobody can tell whether more was coming: {why} within {patience:g} s (profile: fence)",
         place or asked,
-        (f"the profile asks for it at {asked}",) if asked else (),
+        (f"the profile asks for it at {asked}",) if place and asked else (),
     )
 
 
@@ -449,7 +446,7 @@ def settle_everything(run: Run, patience: float) -> Fence:
 def settle(run: Run, observers: Iterable[Actor], patience: float) -> Fence:
     """A fence of some: afterwards nothing that was caused so far is on its way to them."""
     fence = Fence(run, (), observers)
-    deadline = time.monotonic() + patience + fence.takes_time * run.fences.window()
+    deadline = run.reactor.now() + patience + fence.takes_time * run.fences.window()
 
     def done() -> bool:
         return fence.poll(consequences=True)
