@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from harness.errors import Exit, ScenarioError
+from harness.errors import Exit, ScenarioError, SetupError
 from harness.report import clean_lines, closing_line
 
 COMMANDS = {  # each a module of `harness.commands`
     "run": "run scenarios against real programs",
     "list": "list scenarios: path, title, what they cover",
     "grade": "judge several programs by the same scenarios: points, a page for each, a matrix",
+    "replay": "watch a run that is over: all its terminals side by side",
     "check": "read scenarios and tell everything that is wrong with them, without running",
     "explain": "tell what the code of a problem means, with an example and its repair",
 }
@@ -53,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(clean_lines(str(problem)))
         print(closing_line([]))
         return Exit.WRONG
+    except SetupError as error:
+        print(clean_lines(str(error)), file=sys.stderr)
+        return Exit.ENVIRONMENT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return Exit.ENVIRONMENT

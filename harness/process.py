@@ -1,31 +1,37 @@
 """Programs under test as processes: started in a clean environment, ended without a trace.
 
 Each program is the leader of its own process group, dies with the harness (Linux), and carries a
-mark in its environment, by which `leftovers` finds what slipped out of its group.
+mark in its environment, by which `leftovers` finds what slipped out of its group. What empties its
+environment as well is found because this process adopts it (`harness.guardian`).
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
-import ctypes
+import fcntl
 import os
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pexpect
 import psutil
 
+from harness import guardian
 from harness.errors import SetupError
 
+LOCAL = 3  # index of the local modes in what termios gives
+TIOCGPTPEER = 0x5441  # <asm-generic/ioctls.h>: the program's end of a terminal
 MARK = "HARNESS_RUN"  # environment variable with the name of the run
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 PASSED_ON = ("COVERAGE_PROCESS_START", "COVERAGE_FILE", "SYSTEMROOT", "TZ")
 
 
@@ -39,6 +45,9 @@ class Process(Protocol):
     def poll(self) -> int | None:
         """Its exit code (negative: the signal), or none while it runs."""
 
+    def unread(self) -> int:
+        """Bytes of its input that it has not read; 0 if that cannot be told."""
+
     def close(self) -> None:
         """Let go of its descriptors."""
 
@@ -51,6 +60,7 @@ class PtyProcess:
         *, size: tuple[int, int], echo: bool,
     ) -> None:  # fmt: skip
         columns, lines = size
+        self._echo = echo
         try:
             self._child = pexpect.spawn(
                 command[0], list(command[1:]), env=dict(env), cwd=str(cwd), echo=echo,
@@ -67,6 +77,27 @@ class PtyProcess:
     def resize(self, columns: int, lines: int) -> None:
         """Tell the program that its terminal has another size."""
         self._child.setwinsize(lines, columns)
+
+    def unread(self) -> int:
+        """Bytes that it could read from its terminal: whole lines, unless it reads single keys."""
+        with contextlib.suppress(OSError):
+            inner = fcntl.ioctl(self.reader, TIOCGPTPEER, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                return _unread(inner)
+            finally:
+                os.close(inner)
+        return 0
+
+    def in_line_mode(self) -> bool:
+        """Whether the kernel edits the line; where it does, it does not show what is typed."""
+        try:
+            mode = termios.tcgetattr(self.reader)
+        except termios.error:  # its program is gone
+            return True
+        if not self._echo and mode[LOCAL] & termios.ECHO:
+            mode[LOCAL] &= ~termios.ECHO  # the program has switched it on: typed text is no answer
+            termios.tcsetattr(self.reader, termios.TCSANOW, mode)
+        return bool(mode[LOCAL] & termios.ICANON)
 
     def poll(self) -> int | None:
         """The exit code, or none while it runs."""
@@ -101,6 +132,10 @@ class PipeProcess:
         self.reader = self._child.stdout.fileno()
         self.writer = self._child.stdin.fileno() if self._child.stdin else -1
 
+    def unread(self) -> int:
+        """Bytes of its input that it has not read."""
+        return _unread(self.writer) if self.writer >= 0 else 0
+
     def poll(self) -> int | None:
         """The exit code, or none while it runs."""
         return self._child.poll()
@@ -122,19 +157,25 @@ class PipeProcess:
             self._child.wait()
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What a child does before it becomes the program: ask to be killed when the harness dies."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
+def _unread(fd: int) -> int:
+    """Bytes in a pipe (seen from either end) or terminal; 0 where that cannot be told."""
+    count = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
 
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died in between
-            os._exit(1)
 
-    return ask
+def die_with_parent() -> Callable[[], None]:
+    """What a child does before it becomes the program: ask to be killed when the harness dies.
+
+    And it ignores SIGXFSZ, so that a full disk (`disk is: full`) is an error and not a death.
+    """
+    return partial(_prepare, os.getpid())
+
+
+def _prepare(parent: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    guardian.die_with_parent(parent)
 
 
 def command_line(text: str | Sequence[str], env: Mapping[str, str]) -> list[str]:
@@ -161,6 +202,7 @@ def environment(home: Path, mark: str, extra: Mapping[str, str]) -> dict[str, st
         "TERM": "xterm-256color",
         "PYTHONUNBUFFERED": "1",
         MARK: mark,
+        guardian.MARK: guardian.session().name,
         **extra,
     }
 
@@ -171,13 +213,22 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
+def kill_family(pid: int) -> None:
+    """Kill a program and everything it has started, whatever group that is in."""
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    signal_group(pid, signal.SIGKILL)
+
+
 def leftovers(mark: str, patience: float) -> list[str]:
     """Kill what still runs of this run, however it got away; says what it was."""
     deadline = time.monotonic() + patience
-    found = _marked(mark)
+    found = _slipped(mark)
     while found and time.monotonic() < deadline:  # the kernel may still be busy with the dead
-        _, found = psutil.wait_procs(found, timeout=0.05)
-        found = [process for process in found if _is_marked(process, mark)]
+        psutil.wait_procs(found, timeout=0.05)
+        found = [process for process in found if guardian.is_running(process)]
     said = []
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -186,14 +237,5 @@ def leftovers(mark: str, patience: float) -> list[str]:
     return said
 
 
-def _marked(mark: str) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if _is_marked(process, mark)]
-
-
-def _is_marked(process: psutil.Process, mark: str) -> bool:
-    try:
-        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.environ().get(MARK) == mark
-    except (psutil.Error, OSError):
-        return False
+def _slipped(mark: str) -> list[psutil.Process]:
+    return list({*guardian.marked(MARK, mark), *guardian.adopted()})

@@ -12,6 +12,7 @@ from harness.journal import Event
 from harness.runner import Outcome
 
 LAST = 14  # lines of each transcript that are shown
+SOMETIMES = ("known", "flaky")  # named in the closing line when there are any
 SIGNS = {"does": ">", "sees": "<", "fence": "~", "note": "*"}
 
 
@@ -24,20 +25,36 @@ def clean(text: str) -> str:
     )  # fmt: skip
 
 
+def clean_lines(text: str) -> str:
+    """Several lines, each of them cleaned."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
 def closing_line(outcomes: Iterable[Outcome]) -> str:
-    """The last line: `12 passed, 0 failed, 1 skipped`."""
+    """The last line: `12 passed, 0 failed, 1 skipped`, and what else there is of it."""
     count = Counter(outcome.status for outcome in outcomes)
-    fine = count["passed"] + count["skipped"] + count["known"]
+    fine = count["passed"] + count["skipped"] + sum(count[name] for name in SOMETIMES)
     line = f"{count['passed']} passed, {count.total() - fine} failed, {count['skipped']} skipped"
-    return f"{line}, {count['known']} known" if count["known"] else line
+    return line + "".join(f", {count[name]} {name}" for name in SOMETIMES if count[name])
 
 
 def one_line(outcome: Outcome) -> str:
     """How a run went, in one line."""
     tail = f" — {clean(outcome.what.splitlines()[0])}" if outcome.what else ""
     proofs = ", ".join(f"{count} {grade}" for grade, count in sorted(outcome.grades.items()))
-    took = f"{outcome.seconds:.2f} s; {proofs}" if proofs else f"{outcome.seconds:.2f} s"
+    attempts = f"{len(outcome.attempts)} attempts" if outcome.attempts else ""
+    took = "; ".join(filter(None, (f"{outcome.seconds:.2f} s", attempts, proofs)))
     return f"{outcome.status:8} {clean(outcome.name)} ({took}){tail}"
+
+
+def proofs_and_notes(outcome: Outcome) -> Iterator[str]:
+    """How each promise was found to hold, and what else there is to say about a run."""
+    for verdict in outcome.verdicts:
+        wanted = " / ".join(verdict.wanted)
+        proof = verdict.grade or "came"
+        yield clean(f"{verdict.place} {verdict.actor} {verdict.verb} {wanted} ({proof})")
+    yield from (f"note: {clean(note)}" for note in outcome.notes)
+    yield f"seed {outcome.seed}, patience stretched {outcome.factor:g} times"
 
 
 def report(outcome: Outcome) -> str:
@@ -59,6 +76,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         if events:
             yield from _transcript(name, events, outcome)
     yield from (f"note: {clean(note)}" for note in outcome.notes)
+    if outcome.evidence:
+        yield f"evidence: {clean(outcome.evidence)} (index.html, or `harness replay` it)"
 
 
 def _source(place: Place) -> Iterator[str]:

@@ -23,13 +23,16 @@ from harness.errors import (
     SetupError,
 )
 from harness.exchange import Turn, settle_everything
+from harness.guardian import remove_tree
 from harness.home import write_files
 from harness.journal import Chunk, Event
 from harness.judging import options_for, why_not
 from harness.language import Exchange, KnownBug, Scenario
+from harness.programs import Shell
 from harness.run import Options, Run, Verdict
 from harness.steps import Mark, Pause, Step
 from harness.verbs import FORMS
+from harness.views import LinesView
 from harness.wire import Wire
 
 LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
@@ -72,6 +75,8 @@ class Outcome(Struct):
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     evidence: str = ""  # folder with what the run left behind
+    decided: float = 0.0  # when it was broken, in seconds since the run began
+    mute: list[str] = field(default_factory=list)  # terminals whose echo is switched off
     factor: float = 1.0  # by how much patience was stretched, for the machine
     shake: bool = False
     attempts: list[Attempt] = field(default_factory=list)  # none: it was made once
@@ -85,8 +90,7 @@ class Outcome(Struct):
     @property
     def name(self) -> str:
         """The path, and the row of the matrix."""
-        row = ", ".join(f"{key}={_short(value)}" for key, value in self.row.items())
-        return f"{self.path}[{row}]" if row else self.path
+        return run_name(self.path, self.row)
 
 
 EXITS = {
@@ -94,6 +98,12 @@ EXITS = {
     "flaky": Exit.BROKEN,
     "wrong": Exit.WRONG, "environment": Exit.ENVIRONMENT, "bug": Exit.BUG,
 }  # fmt: skip
+
+
+def run_name(path: str, row: Mapping[str, Any]) -> str:
+    """What a run is called: the path, and the row of the matrix."""
+    values = ", ".join(f"{key}={_short(value)}" for key, value in row.items())
+    return f"{path}[{values}]" if values else path
 
 
 def _short(value: Any) -> str:
@@ -116,11 +126,12 @@ def run_scenario(
     options: Options,
     watch: Callable[[Event], None] | None = None,
     begins: Callable[[float], None] | None = None,
+    make: Callable[..., Run] = Run,
 ) -> Outcome:
     """One run. Never raises: whatever happens is an outcome.
 
     `watch` is told every event; `begins`, once the server is there, in how many seconds the
-    scenario has to be over.
+    scenario has to be over; `make` makes the run.
     """
     began = time.monotonic()
     outcome = outcome_of(scenario, row, options)
@@ -129,7 +140,7 @@ def run_scenario(
         return outcome
     run: Run | None = None
     try:
-        run = Run(scenario, row, options_for(scenario, options), watch)
+        run = make(scenario, row, options_for(scenario, options), watch)
         outcome.factor = calibration.factor()
         _play(run, outcome, begins)
     except BaseException as error:  # every way to fail has its own exit code
@@ -139,13 +150,19 @@ def run_scenario(
     finally:
         if run is not None:
             _gather(run, outcome)
-            _tidy(run, outcome)
-    outcome.seconds = time.monotonic() - began
-    if scenario.fails is not None:
-        _known_bug(scenario.fails, outcome)
+            _tidy(run, outcome, began)
+    if run is None:
+        _conclude(scenario, outcome, began)
     if EXITS[outcome.status] is Exit.PASSED and not options.keep:
         outcome.events, outcome.chunks = [], []
     return outcome
+
+
+def _conclude(scenario: Scenario, outcome: Outcome, began: float) -> None:
+    """What it comes to, once nothing runs any more."""
+    outcome.seconds = time.monotonic() - began
+    if scenario.fails is not None:
+        _known_bug(scenario.fails, outcome)
 
 
 def _known_bug(bug: KnownBug, outcome: Outcome) -> None:
@@ -175,14 +192,25 @@ def _play(run: Run, outcome: Outcome, begins: Callable[[float], None] | None) ->
     if begins:
         begins(bound)
     try:
+        play(run)
+    finally:
+        outcome.decided = run.decided
+        outcome.notes += [*map(str, run.scenario.warnings), *sorted(run.obstacles)]
+
+
+def play(run: Run) -> None:
+    """The conversation, from the cast's joining to the laws; the server runs."""
+    try:
         _gather_cast(run)
         _steps(run, run.scenario.steps)
         _last_fence(run)
         laws.judge(run, [*run.profile.laws, *run.scenario.laws])
+    except BaseException:
+        run.decided = run.journal.now()
+        raise
     finally:
         run.watches.clear()
         _steps(run, run.scenario.cleanup)
-        outcome.notes += [*map(str, run.scenario.warnings), *sorted(run.obstacles)]
 
 
 def _end_of_time(bound: float) -> Callable[[], None]:
@@ -205,7 +233,7 @@ def _steps(run: Run, steps: list[Step]) -> None:
             for actor in run.everybody():
                 actor.note("note", f"— {step.text} —")
         elif isinstance(step, Pause):
-            run.reactor.until(lambda: False, time.monotonic() + step.seconds)
+            run.reactor.until(lambda: False, run.reactor.now() + step.seconds)
         else:
             settle_everything(run, run.patience)
 
@@ -239,6 +267,7 @@ def _join(run: Run, actor: Actor, place: Place) -> None:
 
 def _last_fence(run: Run) -> None:
     """Settle every watch once more: by a round trip, else by closing and reading it out."""
+    run.sync("last")
     watched = {watch.actor.name: watch for watch in run.watches}
     if not watched:
         return
@@ -247,7 +276,7 @@ def _last_fence(run: Run) -> None:
         actor = run.actors.get(name)
         if isinstance(actor, Wire) and actor.alive and fence.grade_for(actor) is None:
             actor.half_close()
-            run.reactor.until(lambda actor=actor: actor.ended is not None, time.monotonic() + SEAL)  # type: ignore[misc]
+            run.reactor.until(lambda actor=actor: actor.ended is not None, run.reactor.now() + SEAL)  # type: ignore[misc]
     for watch in run.watches:
         watch.look()
 
@@ -273,7 +302,7 @@ def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:
     """Where a channel ended by itself, the server may be about to say why; evidence, no verdict."""
     if any(actor.ended and not actor.dismissed for actor in run.actors.values()):
         server = run.server
-        run.reactor.until(lambda: server.ended is not None, time.monotonic() + LAST_WORDS)
+        run.reactor.until(lambda: server.ended is not None, run.reactor.now() + LAST_WORDS)
         if server.ended and not server.dismissed:
             outcome.details.append(f"the server ended by itself: {server.ended}")
 
@@ -283,17 +312,35 @@ def _gather(run: Run, outcome: Outcome) -> None:
     if outcome.status == "failed":
         _listen_for_the_reason(run, outcome)
     outcome.events, outcome.chunks = run.journal.events, run.journal.chunks
+    if outcome.factor > calibration.WORTH_A_WORD:
+        outcome.notes.append(f"a slow machine: patience was stretched {outcome.factor:g} times")
     outcome.verdicts = run.verdicts
     for actor in run.everybody():
         outcome.cast[actor.name] = actor.kind
         if actor.kind == "shell":
             outcome.pictures[actor.name] = actor.picture()
+            if isinstance(actor, Shell) and actor.joined and isinstance(actor.view, LinesView):
+                outcome.mute.append(actor.name)
 
 
-def _tidy(run: Run, outcome: Outcome) -> None:
-    left = run.close()
+def _tidy(run: Run, outcome: Outcome, began: float) -> None:
+    left = run.close(remove=False)
     if left and outcome.status == "passed":
         outcome.status, outcome.what = "failed", "programs were left over and had to be killed"
         outcome.details = left
+    _conclude(run.scenario, outcome, began)
+    try:
+        _leave(run, outcome)
+    finally:
+        remove_tree(run.home)
     if Path(run.home).exists():
         outcome.notes.append(f"could not be removed: {run.home}")
+
+
+def _leave(run: Run, outcome: Outcome) -> None:
+    """Keep what helps to understand the run, as long as its folder is still there."""
+    fine = EXITS[outcome.status] is Exit.PASSED
+    if run.options.evidence and (run.options.evidence_always or not fine):
+        from harness import evidence  # not needed where everything passes
+
+        evidence.leave(outcome, run.scenario, run.options, run.home)

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import Console
 from rich.text import Text
 
 from harness.journal import Event
-from harness.language import Scenario
+from harness.pool import Job, Watcher
 from harness.report import clean
-from harness.run import Options
-from harness.runner import Outcome, run_scenario
+from harness.runner import Outcome
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 ARROWS = {"does": "▶", "sees": "│"}
 
 
-class Show:
-    """One scenario on the screen, as it happens."""
+class Show(Watcher):
+    """Runs on the screen, as they happen; one at a time."""
 
-    def __init__(self, scenario: Scenario, row: Mapping[str, Any]) -> None:
-        self._scenario, self._row = scenario, row
+    events = True
+
+    def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
-        names = [member.name for member in scenario.cast]
+
+    def began(self, number: int, job: Job) -> None:
+        """The title."""
+        names = [member.name for member in job.scenario.cast]
         self._colours = dict(zip(names, COLOURS * len(names), strict=False))
         self._width = max(map(len, [*names, "server"]))
+        self._console.rule(Text(clean(job.scenario.title), "bold"), align="left")
 
-    def play(self, options: Options) -> Outcome:
-        """Run it."""
-        self._console.rule(Text(clean(self._scenario.title), "bold"), align="left")
-        outcome = run_scenario(self._scenario, self._row, options, self._event)
+    def ended(self, number: int, outcome: Outcome) -> None:
+        """How it went."""
         style = "bold green" if outcome.status == "passed" else "bold red"
         self._console.print(Text(f"{outcome.status} in {outcome.seconds:.1f} s", style))
-        return outcome
 
-    def _event(self, event: Event) -> None:
+    def event(self, number: int, event: Event) -> None:
+        """A line of the conversation."""
         if event.kind not in ARROWS or not event.text.strip():
             return
         colour = self._colours.get(event.actor, "white")
