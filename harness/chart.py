@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from harness import pages
 from harness.diff import short
 from harness.errors import Place
 from harness.journal import Event
@@ -63,19 +64,12 @@ class Kept(Struct):
 
 def page(outcome: Outcome, kept: Sequence[Kept], repeat: str) -> str:
     """The page; raises `ImportError` where jinja2 is not installed."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["clean"] = clean
-    environment.filters["marked"] = marked
-    lanes = list(outcome.cast)
     before, left_out, after = rows(outcome)
-    return environment.get_template("evidence.html.j2").render(
-        outcome=outcome, lanes=lanes, before=before, left_out=left_out, after=after,
-        source=list(source(outcome)), kept=kept, repeat=repeat, wide=max(1, len(lanes)),
+    return pages.page(
+        "evidence.html.j2", style=pages.style("evidence.css"), marked=marked, first=FIRST,
+        outcome=outcome, lanes=list(outcome.cast), wide=max(1, len(outcome.cast)),
+        before=before, left_out=left_out, after=after,
+        source=list(source(outcome)), kept=kept, repeat=repeat,
     )  # fmt: skip
 
 

@@ -54,15 +54,15 @@ def words(expected: Parts, seen: str) -> str:
     return "".join(marked)
 
 
-def short(text: str, like: str = "") -> str:
+def short(text: str, like: str = "", most: int = SHOWN) -> str:
     """`text`, if it is long only its surroundings of the first difference to `like`."""
-    if len(text) <= SHOWN:
+    if len(text) <= most:
         return text
     at = _same_start(text, like)
-    start = min(max(0, at - SHOWN // 3), len(text) - SHOWN)
+    start = min(max(0, at - most // 3), len(text) - most)
     head = "…" if start else ""
-    tail = "…" if start + SHOWN < len(text) else ""
-    return f"{head}{text[start : start + SHOWN]}{tail}"
+    tail = "…" if start + most < len(text) else ""
+    return f"{head}{text[start : start + most]}{tail}"
 
 
 def fields(

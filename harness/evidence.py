@@ -223,7 +223,8 @@ def hex_lines(chunks: Sequence[Chunk], events: Sequence[Event]) -> Iterator[str]
     yield "# > sent, < received: offset, bytes, text; = what it meant; ~ asked by the harness"
     offsets = {"i": 0, "o": 0}
     left = BYTES
-    merged = sorted([*chunks, *events], key=lambda one: one.at)  # stable: bytes before meaning
+    both: list[Chunk | Event] = [*chunks, *events]
+    merged = sorted(both, key=lambda one: one.at)  # stable: bytes before their meaning
     for one in merged:
         if left < 0:
             yield f"# more than {BYTES} bytes: the rest is left out"

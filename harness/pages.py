@@ -6,6 +6,8 @@ import functools
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from harness.report import clean
+
 if TYPE_CHECKING:
     import jinja2
     from markupsafe import Markup
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 def _environment() -> jinja2.Environment:
     import jinja2  # costs 50 ms, which a run without pages need not pay
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["clean"] = clean
+    return environment
 
 
 def page(template: str, **values: Any) -> str:

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from harness.diff import short
 from harness.errors import Place
 from harness.journal import Event
 from harness.runner import Outcome
 
 LAST = 14  # lines of each transcript that are shown
+LONG = 500  # characters of one of them
 SOMETIMES = ("known", "flaky")  # named in the closing line when there are any
 SIGNS = {"does": ">", "sees": "<", "fence": "~", "note": "*"}
 
@@ -98,7 +100,7 @@ def _transcript(name: str, events: list[Event], outcome: Outcome) -> Iterator[st
     if len(events) > LAST:
         yield f"    ... {len(events) - LAST} lines before"
     for event in events[-LAST:]:
-        yield f"    {event.at:8.3f} {SIGNS[event.kind]} {clean(event.text)}"
+        yield f"    {event.at:8.3f} {SIGNS[event.kind]} {clean(short(event.text, most=LONG))}"
     picture = outcome.pictures.get(name)
     if picture:
         yield "    its screen at the end:"

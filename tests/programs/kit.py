@@ -20,7 +20,9 @@ def written(folder: Path, text: str, name: str = "scenario.yaml") -> Path:
 
 
 def harness(*arguments, env=None):
-    """The finished command `harness ARGUMENTS`."""
+    """The finished command `harness ARGUMENTS`; a run leaves no evidence unless it is told to."""
+    if arguments[:1] == ("run",) and "--evidence" not in arguments:
+        arguments += ("--evidence", "none")
     return subprocess.run(
         [sys.executable, "-m", "harness", *map(str, arguments)],
         capture_output=True,
