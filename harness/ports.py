@@ -24,6 +24,7 @@ from msgspec import Struct
 LOWEST = 10_000
 FIRST_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))  # Linux; proc(5)
+LISTENING = "0A"  # state of a row
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
@@ -83,14 +84,8 @@ def is_free(port: int) -> bool:
 
 
 def is_served(port: int) -> bool:
-    """Whether somebody takes connections at this port, as far as can be seen without one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return True
-    return False
+    """Whether somebody on this machine takes connections at this port (Linux; elsewhere no)."""
+    return any(row[3] == LISTENING and _port(row[1]) == port for row in _table())
 
 
 def listening(pid: int) -> Iterator[tuple[str, int]]:
@@ -112,16 +107,23 @@ def on_the_way(ours: int, theirs: int) -> bool:
 
     Linux and the same machine only; elsewhere never.
     """
+    return any(_is_waiting(row, ours, theirs) for row in _table())
+
+
+def _table() -> Iterator[list[str]]:
+    """The rows of the kernel's tables: number, our address, their address, state, queues."""
     for table in TABLES:
         with contextlib.suppress(OSError):
             for line in table.read_text("ascii").splitlines()[1:]:
-                if _is_waiting(line.split(None, 5), ours, theirs):
-                    return True
-    return False
+                yield line.split(None, 5)
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def _is_waiting(row: list[str], ours: int, theirs: int) -> bool:
-    local, remote = (int(address.rpartition(":")[2], 16) for address in row[1:3])
+    local, remote = _port(row[1]), _port(row[2])
     if (local, remote) not in ((ours, theirs), (theirs, ours)):
         return False
     unsent, unread = row[4].split(":")
