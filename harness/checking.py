@@ -124,11 +124,20 @@ class Checker:
             )
         return number
 
+    def flag(self, value: Value, what: str) -> bool:
+        """A `true` or `false`."""
+        if not isinstance(value.data, bool):
+            self.wrong(value.place, f"{what} has to be true or false", "write true or false")
+        return value.data is True
+
     def number(self, value: Value, what: str) -> float:
         """A number that is not negative."""
         number = value.data
         if isinstance(number, bool) or not isinstance(number, int | float) or number < 0:
-            self.wrong(value.place, f"{what} has to be a number such as 1 or 2.5")
+            self.wrong(
+                value.place, f"{what} cannot be {shown(value.plain())}",
+                "allowed: a number such as 1 or 2.5",
+            )  # fmt: skip
             return 0.0
         return float(number)
 

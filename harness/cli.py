@@ -21,6 +21,8 @@ COMMANDS = {  # each a module of `harness.commands`
     "replay": "watch a run that is over: all its terminals side by side",
     "check": "read scenarios and tell everything that is wrong with them, without running",
     "explain": "tell what the code of a problem means, with an example and its repair",
+    "schema": "print the JSON Schema of scenario or profile files, for editors",
+    "fmt": "lay out scenario and profile files, comments kept",
 }
 
 

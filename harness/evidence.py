@@ -29,6 +29,7 @@ from harness import cast, chart
 from harness.chart import Kept
 from harness.journal import Chunk, Event
 from harness.report import SIGNS, clean, report
+from harness.secrets import mask
 
 if TYPE_CHECKING:
     from harness.language import Scenario
@@ -113,7 +114,7 @@ class Evidence:
         self._row = row_number(scenario, outcome.row)
         self._options = options
         self._kept: list[Kept] = []
-        self._mask: Mask = str
+        self._mask: Mask = mask
 
     def write(self, home: Path) -> None:
         """Everything; the page last, because it names the rest."""

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from harness.errors import Place
+from harness.secrets import masked
 
 TAPE_LIMIT = 16 << 20  # bytes of chunks kept in one run; the end of a flood is not worth a disk
 
@@ -71,7 +72,7 @@ class Journal:
         event = Event(len(self.events), self.now(), actor, kind, text, verb, place, data)
         self.events.append(event)
         if self.watch:
-            self.watch(event)
+            self.watch(masked(event))
 
     def tape(self, actor: str, kind: str, data: bytes) -> None:
         """Keep bytes as they were, until the room for them is used up."""

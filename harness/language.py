@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
+from harness import secrets
 from harness.checking import Checker, locate, suggestion
 from harness.errors import Place, Problem
 from harness.flow import Flow, Known
@@ -406,6 +407,8 @@ def _sense(root: Value, scenario: Scenario, check: Checker, names: Names) -> Non
         _filled(scenario, check)
     order = Known(fixed, heads - set(names.actors), names.unsure, profile.captured, captured)
     Flow(check, names.actors, order).play(scenario.steps, scenario.cleanup)
+    if complete:
+        _secrets(root, scenario, check, {*fixed, *captured, *names.unsure})
 
 
 def _filled(scenario: Scenario, check: Checker) -> None:
@@ -417,6 +420,17 @@ def _filled(scenario: Scenario, check: Checker) -> None:
                 scopes = ({**row, **step.local} for row in rows)
                 what = f"what {clause.text!r} is given"
                 check.filled(clause.node, clause.verb.value, what, scopes)
+
+
+def _secrets(root: Value, scenario: Scenario, check: Checker, known: Collection[str]) -> None:
+    """Names whose values nobody is shown: those of the file are kept out of everything now."""
+    listed = root.get("secrets")
+    for item in listed.values if listed is not None else []:
+        if item.data not in known:
+            help_ = suggestion(item.data, sorted(known))
+            check.wrong(item.place, f"{item.data!r} is never set", help_, code="never-set")
+    for name in (*scenario.secrets, *scenario.profile.secrets):
+        secrets.remember([scenario.vars.get(name), scenario.matrix.get(name)])
 
 
 def _fields(used: Value, root: Value, check: Checker) -> None:

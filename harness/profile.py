@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from harness.frames import FRAMINGS
 from harness.laws import LawLine, read_laws
 from harness.proofs import Proofs, read_proofs
 from harness.steps import Exchange, Names, StepReader, kinds_of_server
-from harness.values import SIGNALS, size
+from harness.values import KEYS as KEYS_OF_BOARD
+from harness.values import SIGNALS, as_list, size
 from harness.yaml_nodes import Value, read
 
 KEYS = ("profile", "like", "server", "roles", "can", "delivery", "fence", "acts", "phrases",
-        "patience", "messages", "laws")  # fmt: skip
-SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", "host", "prompt",
+        "patience", "messages", "laws", "secrets")  # fmt: skip
+SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", "host",
                "stop", "patience")  # fmt: skip
 ROLE_KEYS = ("like", "pty", "pipe", "tcp", "args", "env", "size", "prompt", "view", "echo",
              "login", "called", "frames", "paced", "stdin", "answers", "impatient")  # fmt: skip
@@ -82,6 +84,7 @@ class Profile(Struct):
     acts: dict[str, dict[str, Any]] = field(default_factory=dict)
     phrases: dict[str, dict[str, Any]] = field(default_factory=dict)
     patience: float = 5.0
+    secrets: list[str] = field(default_factory=list)  # names whose values nobody is shown
     messages: list[str] = field(default_factory=list)  # acts that are phrases too, for the laws
     laws: list[LawLine] = field(default_factory=list)
     captured: set[str] = field(default_factory=set)
@@ -250,12 +253,9 @@ def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> Non
         spec.stop = str(value.data)
     elif key == "patience":
         spec.patience = check.duration(value, "patience") or spec.patience
-    elif key == "console":
-        spec.console = bool(value.data)
-    elif key in ("run", "host"):
-        setattr(spec, key, check.text(value, key))
     else:
-        setattr(spec, key, value.plain())
+        SHAPES[key](check, value, key)
+        setattr(spec, key, check.text(value, key) if key in ("run", "host") else value.plain())
 
 
 def _ready(spec: ServerSpec, value: Value, check: Checker) -> None:
@@ -333,6 +333,9 @@ def _role(
     for word, (_, value) in keys.items():
         if word in ROLE_READERS:
             setattr(role, *ROLE_READERS[word](value, check, names))
+    if any(("is asked" in sees) != (role.kind == "shell") for sees, _ in role.answers):
+        fit = "is asked and presses" if role.kind == "shell" else "sees and sends"
+        check.wrong(keys["answers"][0].place, f"an answer of a {role.kind} has {fit}")
     if role.view == "canvas" and role.prompt is None:
         check.wrong(
             keys["view"][0].place,
@@ -378,11 +381,19 @@ def _answers(value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
     pairs = []
     for row in check.listing(value, "answers"):
         for key, _ in check.mapping(row, "an answer"):
-            check.known(key, ("sees", "sends"), "key of an answer")
+            check.known(key, ("sees", "sends", "is asked", "presses"), "key of an answer")
         sees, sends = row.get("sees"), row.get("sends")
+        asked, keys = row.get("is asked"), row.get("presses")
+        if asked is not None and keys is not None:
+            check.fits(keys, "keys", "presses")
+            for key in keys.values:
+                check.known(Value(str(key.data), key.place, "scalar"), KEYS_OF_BOARD, "key")
+            pairs.append(({"is asked": check.text(asked, "is asked")}, as_list(keys.plain())))
+            continue
         if sees is None or sends is None:
             check.wrong(
-                row.place, "an answer needs sees and sends", "{sees: frame, sends: frame}",
+                row.place, "an answer needs sees and sends (a shell's: is asked and presses)",
+                "{sees: frame, sends: frame}, {is asked: --More--, presses: space}",
                 code="missing-key",
             )  # fmt: skip
             continue
@@ -395,11 +406,22 @@ def _like(value: Value, _check: Checker, _names: Names) -> tuple[str, Any]:
     return "like", (str(value.data),)
 
 
+def _checked(word: str, value: Value, check: Checker, _names: Names) -> tuple[str, Any]:
+    SHAPES[word](check, value, word)
+    return word, value.plain()
+
+
+SHAPES = {
+    "args": Checker.listing, "stdin": Checker.listing, "passes": Checker.listing,
+    "env": Checker.mapping, "called": Checker.text, "paced": Checker.flag,
+    "impatient": Checker.flag, "console": Checker.flag, "exclusive": Checker.flag,
+    "run": Checker.text, "host": Checker.text,
+}  # fmt: skip
 ROLE_READERS: dict[str, Any] = {
     "login": _login, "size": _size, "frames": _frames, "view": _view, "echo": _echo,
     "prompt": _prompt, "like": _like, "answers": _answers,
-    **{word: (lambda value, _check, _names, word=word: (word, value.plain()))
-       for word in ("args", "env", "called", "stdin", "paced", "impatient")},
+    **{word: partial(_checked, word) for word in ("args", "env", "called", "stdin", "paced",
+                                                  "impatient")},
 }  # fmt: skip
 
 
@@ -418,8 +440,9 @@ def _tables(root: Value, profile: Profile, check: Checker) -> None:
                 if check.known(role, declared, "role", "unknown-role"):
                     shapes[str(role.data)] = shape.plain()
             getattr(profile, word)[str(key.data)] = shapes
-    if (can := root.get("can")) is not None:
-        profile.can = check.texts(can, "can")
+    for word in ("can", "secrets"):
+        if (value := root.get(word)) is not None:
+            setattr(profile, word, check.texts(value, word))
     if (patience := root.get("patience")) is not None:
         profile.patience = check.duration(patience, "patience") or profile.patience
 

@@ -11,6 +11,7 @@ from harness.diff import short
 from harness.errors import Place
 from harness.journal import Event
 from harness.runner import Outcome
+from harness.secrets import mask
 
 LAST = 14  # lines of each transcript that are shown
 LONG = 500  # characters of one of them
@@ -84,7 +85,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
 
 def _source(place: Place) -> Iterator[str]:
     try:
-        lines = Path(place.file).read_text(encoding="utf-8").splitlines()
+        lines = mask(Path(place.file).read_text(encoding="utf-8")).splitlines()
     except OSError:
         return
     for number in range(max(1, place.line - 3), min(len(lines), place.line + 1) + 1):

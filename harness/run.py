@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from harness import calibration, startup
+from harness import calibration, secrets, startup
 from harness.actors import Actor
 from harness.codes import number
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
@@ -31,6 +31,7 @@ from harness.programs import Pipe, Program, Server, Shell
 from harness.quiet import Rest
 from harness.reactor import Reactor
 from harness.scope import VARIABLE, Scope, UnboundError, token
+from harness.shaking import Shaker
 from harness.startup import START_PATIENCE
 from harness.wire import Wire
 
@@ -83,7 +84,8 @@ class Run:
     ) -> None:
         self.journal = self.new_journal()
         self.journal.watch = watch
-        self.random = random.Random(f"{options.seed}:{scenario.path}:{sorted(row.items())}")  # noqa: S311
+        drawn = f"{options.seed}:{scenario.path}:{sorted(row.items())}"
+        self.random = random.Random(drawn)  # noqa: S311
         self.scenario, self.profile, self.options = scenario, scenario.profile, options
         here = {"here": str(Path(self.profile.path).resolve().parent)}
         self.scope = Scope({**here, **scenario.vars, **row})
@@ -109,6 +111,7 @@ class Run:
             member.name: self._actor(member) for member in scenario.cast
         }
         self.reactor.looks.append(self._look)
+        self.shaker = Shaker(self, drawn) if options.shake else None
         self.held: Held | None = None  # the server's port, or its turn to use it
         self.listens: int | str | None = None  # how the server comes by its port
         self._joined = 0
@@ -176,6 +179,8 @@ class Run:
         self.names[str(name)] = actor.name
         if role.answers and isinstance(actor, Wire):
             actor.reflex = partial(self._answer, actor, role.answers)
+        elif role.answers and isinstance(actor, Shell):
+            actor.pages = [(str(row["is asked"]), keys) for row, keys in role.answers]
         actor.start(startup.actor_launch(self, member, role))
         actor.note("does", "starts" if role.kind != "wire" else "connects")
 
@@ -253,6 +258,8 @@ class Run:
                     f"${{{name}}} was {known[name]!r} before, now it is {value!r}", place
                 )
             known[name] = value
+            if name in self.scenario.secrets or name in self.profile.secrets:
+                secrets.remember(value)
             if name == "name":
                 self.names[str(value)] = actor.name
 
@@ -303,7 +310,13 @@ class Run:
         if not shell.joined:
             raise BrokenPromiseError(f"{shell.name} has not joined yet")
         if shell.ended is None:
-            self.wait_for(ready_or_gone, f"the prompt of {shell.name}")
+            try:
+                self.wait_for(ready_or_gone, f"the prompt of {shell.name}")
+            except BrokenPromiseError as broken:
+                if shell.reads_keys():
+                    broken.details += ("its program takes single keys: perhaps it edits its line"
+                                       " itself (view: screen or canvas), or shows a page",)  # fmt: skip
+                raise
         if shell.ended is not None:
             raise BrokenPromiseError(
                 f"{shell.name} has no prompt: {shell.ended}", None, _last_words(shell)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from harness import calibration, laws
 from harness.actors import Actor
@@ -30,6 +30,7 @@ from harness.judging import options_for, why_not
 from harness.language import Exchange, KnownBug, Scenario
 from harness.programs import Shell
 from harness.run import Options, Run, Verdict
+from harness.secrets import mask, masked, masked_pieces
 from harness.steps import Mark, Pause, Step
 from harness.verbs import FORMS
 from harness.views import LinesView
@@ -79,6 +80,7 @@ class Outcome(Struct):
     mute: list[str] = field(default_factory=list)  # terminals whose echo is switched off
     factor: float = 1.0  # by how much patience was stretched, for the machine
     shake: bool = False
+    shaken: list[str] = field(default_factory=list)  # what --shake did, in order
     attempts: list[Attempt] = field(default_factory=list)  # none: it was made once
     flaky: KnownBug | None = None  # flakiness that is known, until its day
 
@@ -103,7 +105,7 @@ EXITS = {
 def run_name(path: str, row: Mapping[str, Any]) -> str:
     """What a run is called: the path, and the row of the matrix."""
     values = ", ".join(f"{key}={_short(value)}" for key, value in row.items())
-    return f"{path}[{values}]" if values else path
+    return mask(f"{path}[{values}]" if values else path)
 
 
 def _short(value: Any) -> str:
@@ -312,6 +314,7 @@ def _gather(run: Run, outcome: Outcome) -> None:
     if outcome.status == "failed":
         _listen_for_the_reason(run, outcome)
     outcome.events, outcome.chunks = run.journal.events, run.journal.chunks
+    outcome.shaken = run.shaker.did if run.shaker else []
     if outcome.factor > calibration.WORTH_A_WORD:
         outcome.notes.append(f"a slow machine: patience was stretched {outcome.factor:g} times")
     outcome.verdicts = run.verdicts
@@ -329,12 +332,29 @@ def _tidy(run: Run, outcome: Outcome, began: float) -> None:
         outcome.status, outcome.what = "failed", "programs were left over and had to be killed"
         outcome.details = left
     _conclude(run.scenario, outcome, began)
+    _hide_secrets(outcome)
     try:
         _leave(run, outcome)
     finally:
         remove_tree(run.home)
     if Path(run.home).exists():
         outcome.notes.append(f"could not be removed: {run.home}")
+
+
+SHOWN = ("title", "what", "details", "events", "verdicts", "pictures", "notes")
+
+
+def _hide_secrets(outcome: Outcome) -> None:
+    """Mask the values of secrets in all that is told or kept of a run."""
+    for name in SHOWN:
+        setattr(outcome, name, masked(getattr(outcome, name)))
+    streams: dict[tuple[str, str], list[int]] = {}
+    for at, chunk in enumerate(outcome.chunks):
+        streams.setdefault((chunk.actor, chunk.kind), []).append(at)
+    for numbers in streams.values():
+        pieces = masked_pieces(outcome.chunks[at].data for at in numbers)
+        for at, data in zip(numbers, pieces, strict=True):
+            outcome.chunks[at] = structs.replace(outcome.chunks[at], data=data)
 
 
 def _leave(run: Run, outcome: Outcome) -> None:
