@@ -67,6 +67,7 @@ class CanvasView(ScreenView):
             self._echoes.append({squeeze(answers + text), squeeze(answers)})
             return
         self._draft += text
+        self._edited |= "\n" in text
         if submitted:
             if self._echo:  # a copy of it, with or without the prompt, is no answer
                 self._echoes.append({squeeze(self._draft), squeeze(field + text)})

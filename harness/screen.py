@@ -1,8 +1,8 @@
 """What a screen has: a text, a text in a style, or all of it as a file says (`shows`).
 
 A style is written as rich writes it: `bold red on blue`, `not bold`, `#ff8800`. A snapshot is a
-text file with the rows of the screen, without blanks at their ends and without empty rows below;
-a row may have gaps (`...`) and names, as any pattern.
+text file with the rows of the screen, without the harness's own questions; a row may have gaps
+(`...`) and names, as any pattern.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from harness.checking import suggestion
 from harness.errors import Place
 from harness.patterns import Found, Item, Lookup, Pattern, TextPattern
+from harness.scope import TOKEN
 from harness.views import View
 
 if TYPE_CHECKING:
@@ -179,14 +180,14 @@ class Snapshot:
         """Nothing is captured; none if a row differs, or if there is no such file."""
         if not self.path.is_file():
             return None
-        wanted, rows = self._rows(), _padded(view.picture())
+        wanted, rows = self._rows(), settled_rows(view.picture())
         same = len(wanted) == len(rows) and all(
             self._fits(row, seen) for row, seen in zip(wanted, rows, strict=True)
         )
         return {} if same else None
 
     def _rows(self) -> list[str]:
-        return _padded(self.path.read_text(encoding="utf-8").splitlines())
+        return settled_rows(self.path.read_text(encoding="utf-8").splitlines())
 
     def _fits(self, row: str, seen: str) -> bool:
         return TextPattern(row.rstrip(), self._lookup).match(Item(seen, 0.0)) is not None
@@ -197,7 +198,7 @@ class Snapshot:
 
     def miss(self, view: View) -> list[str]:
         """The rows that differ: `-` the file, `+` the screen."""
-        wanted, rows = self._rows(), view.picture()
+        wanted, rows = self._rows(), settled_rows(view.picture())
         told = []
         for at in range(max(len(wanted), len(rows))):
             row, seen = (side[at] if at < len(side) else "" for side in (wanted, rows))
@@ -211,7 +212,7 @@ class Snapshot:
         old = self._rows() if self.path.is_file() else []
         rows = [
             old[at] if at < len(old) and self._fits(old[at], seen) else seen.replace("${", "$${")
-            for at, seen in enumerate(view.picture())
+            for at, seen in enumerate(settled_rows(view.picture()))
         ]
         write_snapshot(self.path, rows)
 
@@ -249,7 +250,13 @@ def _text(cells: Iterable[Any]) -> str:
     return "".join(cell.data for cell in cells).rstrip()
 
 
-def _padded(rows: Sequence[str]) -> list[str]:
-    """Without empty rows at the end."""
-    end = max((at for at, row in enumerate(rows, 1) if row.strip()), default=0)
-    return list(rows[:end])
+def settled_rows(rows: Iterable[str]) -> list[str]:
+    """What does not depend on the harness: without its own questions, and one empty row for many.
+
+    How often it asks, and how many rows of a pane are empty then, is its own affair.
+    """
+    kept: list[str] = []
+    for row in rows:
+        if not TOKEN.search(row) and (row.strip() or (kept and kept[-1].strip())):
+            kept.append(row.rstrip())
+    return kept[:-1] if kept and not kept[-1] else kept

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from harness.terminal import SEQUENCE, Output, Terminal
 
 LONGEST_LINE = 65_536  # characters; what has no end by then is cut
+LONGEST_MARK = 4  # letters before the further rows of a line that is entered
 ON_SCREEN = 16_384  # characters that are enough to draw what a person sees of a cooked program
 PASTE_MODE = re.compile(r"\x1b\[\?(?:\d+;)*2004(?:;\d+)*([hl])")
 CONTROLS = re.compile(r"[\x00-\x07\x0b-\x1f\x7f]")  # all but backspace, tab and line feed
@@ -246,9 +247,10 @@ class ScreenView:
             return True
         if row is None or not self._taken():
             return False
-        on_it = "".join(map(self._terminal.text, range(row, self._terminal.row + 1)))
-        rest = squeeze(self._after_prompt(on_it) or "")
         draft = squeeze(self._draft)
+        rest = squeeze(self._after_prompt(self._terminal.text(row)) or "")
+        for further in range(row + 1, self._terminal.row + 1):
+            rest += _continued(self._terminal.text(further), draft[len(rest) :])
         ready = self._edited or (rest.startswith(draft) if draft else not rest)
         if ready:
             self._echoes.clear()  # what has not come back by now never will
@@ -260,17 +262,17 @@ class ScreenView:
             self._settle(self._terminal.row)
             self._echoes.append({squeeze(answers + text), squeeze(answers)})
             return
-        ahead = self._prompt is not None and not self._at_prompt()
         self._draft += text
+        self._edited |= "\n" in text  # how a program shows several lines is its own affair
         if submitted:
-            self._enter(squeeze(self._draft), ahead=ahead)
+            self._enter(squeeze(self._draft))
             self._draft, self._drawn = "", False
 
-    def _enter(self, line: str, *, ahead: bool) -> None:
-        """A line was entered; `ahead` of the prompt the kernel shows it, and later the program."""
+    def _enter(self, line: str) -> None:
+        """A line was entered. While a program prints, the kernel may show it, and later itself."""
         if self._prompt is not None:
             self._entered.append(line)
-        if ahead or (self._prompt is None and self._echo):
+        if self._echo:
             self._echoes.append({line})
 
     def edited(self) -> None:
@@ -309,11 +311,12 @@ class ScreenView:
         row = self._terminal.row
         if self._prompt is None:
             return row
-        for _ in range(1 + len(self._draft) // self._terminal.columns + self._edited):
+        lines = self._draft.count("\n")  # several were pasted
+        for _ in range(1 + lines + len(self._draft) // self._terminal.columns + self._edited):
             if self._after_prompt(self._terminal.text(row)) is not None:
                 return row
             row -= 1
-            if len(self._terminal.text(row)) < self._terminal.columns - 1:
+            if not lines and len(self._terminal.text(row)) < self._terminal.columns - 1:
                 break  # a line that is drawn over several rows fills all but the last
         return None
 
@@ -335,10 +338,12 @@ class ScreenView:
     def _own_line(self, text: str, behind: str, row: int, end: int) -> int:
         """A prompt's row that was left behind: our own line, unless somebody else wrote on it."""
         own = self._entered.pop(0) if self._entered else squeeze(self._draft)
+        if {own} in self._echoes:
+            self._echoes.remove({own})  # from here on the same text is an answer
         seen = squeeze(behind)
         while seen != own and own.startswith(seen) and row < end:
             more, row = self._terminal.line(row)
-            seen += squeeze(more)
+            seen += _continued(more, own[len(seen) :])
         if seen not in ("", own) and not self._edited:
             self._lines.append(text)  # not ours: whoever wrote there is to be heard
         self._edited = False
@@ -351,6 +356,13 @@ class ScreenView:
             self._lines.append(text)
         else:
             self._echoes.remove(echo)
+
+
+def _continued(row: str, own: str) -> str:
+    """What a further row of our own line adds; a program may begin it with a mark (`> `)."""
+    text = squeeze(row)
+    marks = range(min(LONGEST_MARK, len(text) - 1) + 1)
+    return next((text[n:] for n in marks if text and own.startswith(text[n:])), text)
 
 
 def _rubbed_out(line: str) -> str:

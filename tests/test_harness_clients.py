@@ -37,8 +37,8 @@ def test_a_right_dialogue_passes_in_every_style(tmp_path):
   - ana types: /echo to myself
     ana sees next: to myself
     ben sees nothing:
-  - ben sends: /dm ana 漢字 👩‍👩‍👧 done
-    ana sees: 'ben: 漢字 👩‍👩‍👧 done'
+  - ben sends: /dm ana 漢字 👩 done
+    ana sees: 'ben: 漢字 👩 done'
     ana never sees: nobody said this
 """)  # fmt: skip
     assert closing(done) == f"{len(STYLES)} passed, 0 failed, 0 skipped", done.stdout
@@ -106,17 +106,27 @@ def test_a_pager_stops_and_goes_on_by_a_key_and_its_mark_is_no_line(tmp_path):
     pages = [", ".join(f"'| {n}'" for n in range(start, start + 10)) for start in (1, 11, 21)]
     done = played(tmp_path, f"""
   - ana types: /long 30
-    ana sees next: [{pages[0]}]
+    ana sees: [{pages[0]}]
   - ana is asked: --More--
     ana presses: space
-    ana sees next: [{pages[1]}]
+    ana sees: [{pages[1]}]
     ana shows: {{text: --More--, style: reverse}}
   - ben sends: hello
   - ana is asked: --More--
     ana presses: space
-    ana sees next: [{pages[2]}, 'ben: hello']
+    ana sees: [{pages[2]}, 'ben: hello']
     ana never sees: More
 """, ["pager"])  # fmt: skip
+    assert closing(done) == "1 passed, 0 failed, 0 skipped", done.stdout
+
+
+def test_a_role_that_reads_on_by_itself_hears_a_long_answer_as_one(tmp_path):
+    numbers = ", ".join(f"'| {n}'" for n in range(1, 31))
+    done = played(tmp_path, f"""
+  - ana types: /long 30
+    ana sees only: [{numbers}]
+    ben sees nothing:
+""", ["reader"])  # fmt: skip
     assert closing(done) == "1 passed, 0 failed, 0 skipped", done.stdout
 
 
@@ -141,7 +151,7 @@ def test_a_full_screen_program_says_what_newly_appears_and_nothing_again(tmp_pat
     assert closing(done) == "1 passed, 0 failed, 0 skipped", done.stdout
 
 
-@pytest.mark.parametrize("style", ["readline", "raw", "prompt_toolkit", "curses"])
+@pytest.mark.parametrize("style", ["readline", "raw"])
 def test_a_view_that_does_not_fit_is_found_before_it_can_lie(tmp_path, style):
     profile = PROFILE.read_text().replace("${here}", str(PROFILE.parent))
     profile += "  wrong: {shell: {types: x}}\n"
@@ -169,14 +179,19 @@ def test_a_paste_is_one_text_where_the_program_asks_for_it_and_lines_elsewhere(t
     ben sees next: ['ana: first', 'ana: second']
 """, ["cooked", "input", "raw"])  # fmt: skip
     assert closing(done) == "3 passed, 0 failed, 0 skipped", done.stdout
+
+
+def test_several_lines_are_pasted_between_marks_and_wait_for_enter(tmp_path):
     done = played(tmp_path, """
   - ana pastes: one line
   - ana types: ' and its end'
     ben sees: 'ana: one line and its end'
   - ana pastes: "first\\nsecond"
     ben sees nothing:
-""", ["readline", "prompt_toolkit", "cmd2"])  # fmt: skip
-    assert closing(done) == "3 passed, 0 failed, 0 skipped", done.stdout
+  - ana types: ' and more'
+    ben sees next: ['ana: first', 'ana: second and more']
+""", ["readline", "prompt_toolkit"])  # fmt: skip
+    assert closing(done) == "2 passed, 0 failed, 0 skipped", done.stdout
 
 
 def snapshot(folder, wanted, text):

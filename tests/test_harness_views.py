@@ -107,6 +107,17 @@ def test_a_wrapped_line_is_one_line_and_so_is_a_wrapped_echo():
     assert fed(view, "y" * 50 + "\r\nben: hi\r\nsay> ") == ["ben: hi"]
 
 
+def test_a_mark_before_the_further_rows_of_a_long_line_is_not_heard():
+    view = screen_view(columns=20)
+    fed(view, "say> ")
+    view.typed("y" * 40, submitted=False)
+    assert fed(view, "y" * 15 + "\r\n> " + "y" * 18 + "\r\n> " + "y" * 7) == []
+    assert view.ready()
+    view.typed("", submitted=True)
+    assert fed(view, "\r\nben: hi\r\nsay> ") == ["ben: hi"]
+    assert view.ready()
+
+
 def test_a_toolbar_below_the_prompt_is_nobodys_line():
     view = screen_view()
     bar = "\r\n\x1b[7m a toolbar \x1b[0m\x1b[1A\x1b[6G"
@@ -207,7 +218,8 @@ def test_a_cursor_that_is_sent_far_away_stays_on_the_screen():
 
 
 @pytest.mark.parametrize(
-    "text", ["漢字かな", "e\u0301te\u0301", "👩\u200d👩\u200d👧 family", "❤\ufe0f 🇩🇪", "नमस्ते", "a\u0308" * 9]
+    "text",
+    ["漢字かな", "e\u0301te\u0301", "👩\u200d👩\u200d👧 two", "❤\ufe0f 🇩🇪", "नमस्ते", "a\u0308" * 9],
 )  # fmt: skip
 def test_every_script_comes_out_as_it_went_in(text):
     assert fed(lines_view(), f"ana: {text}\r\nsay> ") == [f"ana: {text}"]

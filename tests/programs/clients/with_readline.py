@@ -12,6 +12,7 @@ PROMPT = "say> "
 class Screen:
     def __init__(self):
         self.lock, self.editing, self.waiting = threading.Lock(), False, []
+        readline.parse_and_bind("set enable-bracketed-paste on")  # as in bash; Python has it off
         readline.set_pre_input_hook(self.begin)
 
     def begin(self):
