@@ -214,10 +214,10 @@ def is_restarted(run: Run, actor: Actor, value: Any) -> None:
 def link_is(run: Run, actor: Actor, value: Any) -> None:
     """Do something to the actor's way to the server; it may be before the actor joins."""
     link = startup.link_of(run, actor)
-    if actor.joined and not link.used:  # what is done to an unused link proves nothing
+    if actor.joined and not link.taken and not link.obstacle:  # else it would prove nothing
         deadline = time.monotonic() + run.seconds(startup.START_PATIENCE)
-        run.reactor.until(lambda: link.used or actor.ended is not None, deadline)
-        if not link.used:
+        run.reactor.until(lambda: link.taken > 0 or actor.ended is not None, deadline)
+        if not link.taken:
             raise NotApplicableError(
                 f"{actor.name} does not connect through its link; its role has to use"
                 " ${server.port}"

@@ -220,7 +220,7 @@ class Link:
         self.reactor, self._server = reactor, server
         self._seeds = random.Random(str(seed))  # noqa: S311 - has to be repeatable, not secret
         self.state, self.shape = "restored", Shape()
-        self.used = False  # somebody has connected through it
+        self.taken = 0  # connections that were continued to the server
         self._lost = False  # its connections were broken off, and nobody has connected since
         self._connections: list[_Connection] = []
         self._doors: list[_Door] = []
@@ -307,13 +307,14 @@ class Link:
 
     def _accept(self, ours: socket.socket) -> None:
         _prepare(ours)
-        host, port = self._server()
         try:
+            host, port = self._server()
             theirs = _dial(HERE[ours.family] if host in LOOPBACK else host, port)
         except OSError:
             _break_off(ours)
             return
-        self.used, self._lost = True, False
+        self._lost = False
+        self.taken += 1
         self._connections.append(_Connection(self, (ours, theirs)))
 
     def look(self) -> None:

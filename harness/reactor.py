@@ -31,6 +31,10 @@ class Reactor:
         self.looks: list[Callable[[], None]] = []  # called once per step
         self._tick, self._wake = TICK, math.inf
 
+    def now(self) -> float:
+        """The time of everything that this loop does, in seconds."""
+        return time.monotonic()
+
     def step(self, deadline: float) -> None:
         """Wait for something to happen, for a tick or the deadline; handle it."""
         timeout = max(0.0, min(self._tick, min(deadline, self._wake) - time.monotonic()))

@@ -2,74 +2,160 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
-import socket
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.actors import Launch
+from harness import ports
+from harness.actors import Actor, Launch
 from harness.errors import SetupError
-from harness.language import Member
+from harness.links import Link
 from harness.patterns import TextPattern
 from harness.process import command_line, environment
-from harness.profile import Role
 from harness.values import size
 
 if TYPE_CHECKING:
+    from harness.language import Member
+    from harness.profile import Role
     from harness.run import Run
 
 START_PATIENCE = 20.0  # seconds for a program to start and be ready, at least
+TAKEN_PATIENCE = 75.0  # seconds for a port to become free: closed connections keep it for 60
+TRY_AGAIN = 1.0  # seconds
+FIRST_WORDS = 10_000  # lines in which a server has to say that it is ready
+IN_USE = re.compile(r"in use|EADDRINUSE|Errno 98\b", re.IGNORECASE)
+PLACEHOLDERS = {"{port}": "${server.port}", "{host}": "${server.host}", "{name}": "${name}"}
 
 
 def start_server(run: Run) -> None:
     """Start the server, or start it again on its port; wait until it is ready."""
     spec = run.profile.server
     known = run.scope.values.get("server", {})
-    place = {"host": spec.host, "port": spec.listens or 0, "home": str(run.home), **known}
+    place = {"host": spec.host, "port": 0, "home": str(run.home), **known}
     run.scope.values["server"] = place
     if run.options.at:
         place["host"], place["port"] = run.options.at
         return
-    _take_turn(run, spec.exclusive)
+    give_up = time.monotonic() + run.seconds(TAKEN_PATIENCE)
+    while not _is_started(run):
+        if time.monotonic() >= give_up:
+            raise SetupError(f"its port stays in use{_said(run)}")
+        pause = time.monotonic() + TRY_AGAIN * (run.listens != "free")
+        run.reactor.until(lambda: False, pause)
+
+
+def _is_started(run: Run) -> bool:
+    """Start the server and wait for it; false if another program has its port."""
+    spec = run.profile.server
+    place = run.scope.values["server"]
+    _take_turn(run)
+    _is_nobody_elses(run)
     passed = {name: os.environ[name] for name in spec.passes if name in os.environ}
     extra = {**passed, **spec.env, **run.scenario.server_env}
     args = [*spec.args, *run.scenario.server_args]
-    run.server.start(_launch(run, run.options.server or spec.run, args, extra, "server"))
-    _wait_for_server(run, time.monotonic() + max(run.patience, run.seconds(START_PATIENCE)))
-
-
-def _take_turn(run: Run, exclusive: bool) -> None:
-    """A server with a fixed port is used by one run at a time, on the whole machine."""
-    if exclusive and run.turn is None:
-        path = Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-{run.profile.name}.lock"
-        run.turn = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(run.turn, fcntl.LOCK_EX)
-
-
-def _wait_for_server(run: Run, deadline: float) -> None:
     start = len(run.server.items)
+    run.server.start(_launch(run, _server_command(run), args, extra, "server"))
+    deadline = time.monotonic() + run.seconds(spec.patience)
     run.server_may_end = True
     run.reactor.until(lambda: _is_ready(run, start) or run.server.ended is not None, deadline)
     run.server_may_end = False
-    if _is_ready(run, start):
+    if run.server.ended is None and _is_ready(run, start):
+        return True
+    if run.server.ended is not None and _is_in_use(run, start):
+        if run.listens == "free":  # somebody was faster: another one
+            _give_back(run)
+            place["port"] = 0
+        return False
+    raise SetupError(f"the server never became ready: {_why_not(run)}{_said(run)}")
+
+
+def _server_command(run: Run) -> str:
+    return _given(run.options.server) or run.profile.server.run
+
+
+def _given(command: str | None) -> str:
+    """A command of the command line: `{port}` is short for `${server.port}`, files are ours."""
+    if command is None:
+        return ""
+    for short, name in PLACEHOLDERS.items():
+        command = command.replace(short, name)
+    return shlex.join(_absolute(word) for word in shlex.split(command))
+
+
+def _absolute(word: str) -> str:
+    """The program runs in a folder of its own; its files are named from where we were called."""
+    is_file = ("/" in word or "." in word) and Path(word).exists()
+    return str(Path(word).absolute()) if is_file else word
+
+
+# Ports. How a server comes by its port is `listens`: its own fixed one, one that we have found
+# (`free`), or its own that we shall see (`any`, and whenever a command has no place for a port).
+
+
+def _how_it_listens(run: Run) -> int | str | None:
+    how = run.profile.server.listens
+    words = [_server_command(run), *map(str, (*run.profile.server.args, *run.scenario.server_args))]
+    return "any" if how == "free" and not any("${server.port}" in word for word in words) else how
+
+
+def _take_turn(run: Run) -> None:
+    """A server with a port of its own is used by one run at a time, on the whole machine."""
+    if run.held is not None:
         return
-    why = run.server.ended or "it runs, but never said so in time"
-    tail = "".join(f"\n    {item.text}" for item in run.server.items[-10:])
-    raise SetupError(f"the server never became ready: {why}{tail}")
+    run.listens = how = _how_it_listens(run)
+    if how == "free":
+        run.held = ports.hold_free_port()
+        run.scope.values["server"]["port"] = run.held.port
+        return
+    if isinstance(how, int):
+        run.scope.values["server"]["port"] = how
+        name = f"port {how}"
+    elif how == "any":
+        name = f"command {os.getuid()} {_server_command(run)}"[:90]
+    elif run.profile.server.exclusive:
+        name = f"profile {os.getuid()} {run.profile.name}"[:90]
+    else:
+        return
+    while run.held is None:
+        run.held = ports.hold(name)
+        if run.held is None:
+            run.reactor.step(time.monotonic() + TRY_AGAIN)
+
+
+def _give_back(run: Run) -> None:
+    if run.held is not None:
+        os.close(run.held.lock)
+        run.held = None
+
+
+def _is_nobody_elses(run: Run) -> None:
+    """A fixed port at which somebody else answers is not the server's: we would test a stranger."""
+    if isinstance(run.listens, int) and ports.is_served(run.listens):
+        raise SetupError(
+            f"port {run.listens} is in use by another program; end it, or give the server"
+            " another port"
+        )
+
+
+def _is_in_use(run: Run, start: int) -> bool:
+    port = run.scope.values["server"]["port"]
+    said = any(IN_USE.search(item.text) for item in run.server.items[start:][-50:])
+    return run.listens is not None and (said or bool(port and not ports.is_free(port)))
 
 
 def _is_ready(run: Run, start: int) -> bool:
     spec = run.profile.server
-    if spec.prints is None:
-        return spec.listens is None or _listens(run)
-    pattern = TextPattern(spec.prints, run.scope.lookup)
-    for item in run.server.items[start:]:
+    printed = spec.prints is None or _has_printed(run, spec.prints, start)
+    return printed and (run.listens is None or _listens(run))
+
+
+def _has_printed(run: Run, text: str, start: int) -> bool:
+    pattern = TextPattern(text, run.scope.lookup)
+    for item in run.server.items[start : start + FIRST_WORDS]:
         found = pattern.match(item, part=True)
         if found is not None:
             run.scope.values["server"].update({k: v for k, v in found.items() if k == "port"})
@@ -78,9 +164,33 @@ def _is_ready(run: Run, start: int) -> bool:
 
 
 def _listens(run: Run) -> bool:
-    with socket.socket() as probe:
-        values = run.scope.values["server"]
-        return probe.connect_ex((values["host"], int(values["port"]))) == 0
+    """Whether the server, or what it has started, takes connections at its port."""
+    place = run.scope.values["server"]
+    wanted = None if run.listens == "any" else place["port"]
+    for host, port in ports.listening(run.server.process.pid):
+        if wanted in (None, port):
+            place["host"], place["port"] = host, port
+            return True
+    return False
+
+
+def _why_not(run: Run) -> str:
+    if run.server.ended is not None:
+        return run.server.ended
+    if run.listens is None:
+        return "it runs, but never said so in time"
+    others = sorted({port for _, port in ports.listening(run.server.process.pid)})
+    if not others:
+        return "it runs, but takes no connections"
+    return (
+        f"it runs, but takes no connections at port {run.scope.values['server']['port']}, only at"
+        f" {', '.join(map(str, others))} (its command has to take the port, as {{port}};"
+        " without {port} any will do)"
+    )
+
+
+def _said(run: Run) -> str:
+    return "".join(f"\n    {item.text}" for item in run.server.items[-10:])
 
 
 def _launch(run: Run, command: str, args: list[Any], extra: Mapping[str, Any], name: str) -> Launch:
@@ -90,20 +200,55 @@ def _launch(run: Run, command: str, args: list[Any], extra: Mapping[str, Any], n
     return Launch(command=tuple(command_line(words, env)), env=env, cwd=run.home)
 
 
+def link_of(run: Run, actor: Actor) -> Link:
+    """The actor's link to the server; its `${server.port}` is the link's from then on."""
+    if actor.link is None:
+
+        def where() -> tuple[str, int]:
+            server = run.scope.values["server"]
+            return str(server["host"]), int(server["port"])
+
+        seed = f"{run.options.seed}:{run.scenario.path}:{actor.name}"
+        actor.link = Link(run.reactor, where, seed)
+        place = {"server.port": actor.link.port, "server.host": actor.link.host}
+        run.scope.captured.setdefault(actor.name, {}).update(place)
+    return actor.link
+
+
+def _suffers(run: Run, name: str, verb: str) -> bool:
+    """Whether a clause with this verb is about an actor, somewhere in the scenario."""
+    from harness.steps import Exchange  # which knows the verbs, which know how to start
+
+    return any(
+        clause.verb.name == verb and not {name, "everyone", "others"}.isdisjoint(clause.who)
+        for step in (*run.scenario.steps, *run.scenario.cleanup)
+        if isinstance(step, Exchange)
+        for clause in step.clauses
+    )
+
+
 def actor_launch(run: Run, member: Member, role: Role) -> Launch:
     """Everything needed to start an actor, its names filled in."""
+    if _suffers(run, member.name, "link is"):
+        link_of(run, run.actors[member.name]).fresh()
     if role.kind == "wire":
         host, _, port = str(run.scope.fill(role.start, member.name)).rpartition(":")
-        return Launch(address=(host.strip("[]"), int(port)), frames=role.frames)
+        return Launch(
+            address=(host.strip("[]"), int(port)), frames=role.frames, paced=role.paced,
+            slow=_suffers(run, member.name, "stops reading"),
+            abrupt=run.listens is not None and run.options.at is None,
+        )  # fmt: skip
     args = role.args if member.args is None else member.args
-    command = run.options.client if run.options.client and role.kind == "shell" else role.start
-    launch = _launch(run, command, args, {**role.env, **member.env}, member.name)
+    command = _given(run.options.client) if role.kind == "shell" else ""
+    if "${" in command:  # it says itself where its arguments stand
+        args = []
+    launch = _launch(run, command or role.start, args, {**role.env, **member.env}, member.name)
     stdin = role.stdin if member.stdin is None else member.stdin
     filled = None if stdin is None else tuple(map(str, run.scope.fill(stdin, member.name)))
     return Launch(
         command=launch.command, env=launch.env, cwd=launch.cwd, stdin=filled,
-        size=size(run.scope.fill(member.size)) or role.size, screen=role.screen,
-        echo=role.echo, prompt=_prompt(run, role.prompt, member.name),
+        size=size(run.scope.fill(member.size)) or role.size, view=role.view,
+        echo=role.echo, prompt=_prompt(run, role.prompt, member.name), impatient=role.impatient,
     )  # fmt: skip
 
 
