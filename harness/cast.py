@@ -8,6 +8,7 @@ format is that of https://docs.asciinema.org/manual/asciicast/v2/; any player ta
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -80,16 +81,21 @@ def written(cast: Cast, limit: int) -> bytes:
         "version": 2, "width": cast.size[0], "height": cast.size[1], "title": cast.title,
         "env": {"TERM": "xterm-256color"},
     }  # fmt: skip
-    lines = [msgspec.json.encode(header)]
+    lines = [_ascii(header)]
     left = limit - len(lines[0]) - 200  # room for the last word
     for at, code, data in cast.events:
-        line = msgspec.json.encode([round(at, 6), code, data])
+        line = _ascii([round(at, 6), code, data])
         left -= len(line) + 1
         if left < 0:
-            lines.append(msgspec.json.encode([round(at, 6), "m", "the rest is left out"]))
+            lines.append(_ascii([round(at, 6), "m", "the rest is left out"]))
             break
         lines.append(line)
     return b"\n".join(lines) + b"\n"
+
+
+def _ascii(value: Any) -> bytes:
+    """JSON without a character that could do anything to whoever looks at the file."""
+    return json.dumps(value).encode("ascii")
 
 
 def read(path: Path) -> Cast:

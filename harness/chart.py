@@ -27,6 +27,7 @@ FIRST, LAST = 200, 1_800  # events of a long run that the chart shows
 SOURCE = 2_000  # lines of the scenario that are shown
 WIDE = 600  # characters of one event
 MARKED = re.compile(r"\[-(?P<del>.*?)-\]|\{\+(?P<ins>.*?)\+\}")
+OWN = re.compile(r"starts|is sent SIG\w+|resizes to .*")  # acts that go to nobody else
 ASKED = "> "  # how a question of the harness begins in the minutes; its answer does not
 KIND_OF_EVENT = {"does": "act", "sees": "sight", "fence": "fence", "note": "note"}
 
@@ -115,7 +116,7 @@ def _is_chapter(event: Event) -> bool:
 def _row(event: Event, lanes: dict[str, int], path: str) -> Row:
     lane, server = lanes[event.actor], len(lanes) - 1
     arrow, text = "", clean(event.text)
-    if lane != server and event.kind != "note":
+    if lane != server and event.kind != "note" and not OWN.fullmatch(text):
         asked = event.kind == "fence" and text.startswith(ASKED)
         arrow = "out" if event.kind == "does" or asked else "in"
         text = text.removeprefix(ASKED) if asked else text

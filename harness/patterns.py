@@ -81,7 +81,7 @@ class TextPattern:
 
     def differences(self, item: Item) -> list[str]:
         """The words that differ."""
-        return [f"{'diff':10}{diff.words(_within(self._parts, item), item.text)}"]
+        return [_words(_within(self._parts, item), item.text)]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where in a text it stands."""
@@ -118,7 +118,7 @@ class RegexPattern:
 
     def differences(self, item: Item) -> list[str]:
         """The words that differ from the expression's literal parts."""
-        return [f"{'diff':10}{diff.words(_within(self._parts, item), item.text)}"]
+        return [_words(_within(self._parts, item), item.text)]
 
     @cached_property
     def _parts(self) -> list[str | None]:
@@ -337,6 +337,13 @@ def _literals(parsed: Any) -> Iterator[str | None]:
             yield from _literals(argument[-1])
         elif str(code) != "AT":
             yield diff.GAP
+
+
+def _words(parts: list[str | None], seen: str) -> str:
+    marked = diff.words(parts, seen)
+    if "[-" in marked or "{+" in marked:
+        return f"{'diff':10}{marked}"
+    return f"{'but':10}what stands in a gap is nothing that may stand there"
 
 
 def _within(parts: list[str | None], item: Item) -> list[str | None]:
