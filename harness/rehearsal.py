@@ -23,11 +23,10 @@ from msgspec import Struct, field, structs
 
 from harness.actors import Actor, Hidden
 from harness.errors import BrokenPromiseError, Place
-from harness.exchange import Turn
 from harness.expect import Expectation
 from harness.fences import Fences
 from harness.journal import Event, Journal
-from harness.language import Scenario
+from harness.language import LawLine, Scenario
 from harness.laws import judge
 from harness.patterns import Item
 from harness.programs import Pipe, Server, Shell
@@ -444,6 +443,7 @@ class Ghost(Actor):
         super().__init__(*args, **kwargs)
         self.view: Any = BLANK
         self.at_prompt = False
+        self.still_sending = (0.0, 0.0)  # seconds, at which time
         self.told: list[int] = []  # number in the record of each item
         self.gone = False  # by a lie: whatever it does fails
         self.heard_before: list[Entry] = []  # what the live run has asked of its own and heard
@@ -553,8 +553,6 @@ class GhostShell(Ghost, Shell):
 
 class GhostWire(Ghost, Wire):
     """A socket that is told what the record says."""
-
-    still_sending = (0.0, 0.0)  # seconds, at which time
 
     @property
     def sending(self) -> float:
@@ -712,12 +710,11 @@ class Rehearsal(Run):
         assert isinstance(actor, Ghost)
         return actor
 
-    def judge_laws_alone(self, captured: Mapping[str, dict[str, Any]]) -> None:
-        """The history without its clauses: nobody expects anything but the laws."""
-        with contextlib.suppress(IndexError):
-            self.stage.to_the_end()
+    def judge_alone(self, law: LawLine, captured: Mapping[str, dict[str, Any]]) -> None:
+        """The history by itself: nobody expects anything but one law."""
+        self.stage.to_the_end()
         self.scope.captured = {**self.scope.captured, **captured}
-        judge(self, [*self.profile.laws, *self.scenario.laws])
+        judge(self, [law])
 
     def _answer_questions(self) -> bool:
         return any([self.ghost(actor.name).answer() for actor in self.everybody()])
@@ -754,7 +751,7 @@ class Rehearsal(Run):
             elif what == "since":
                 self.ghost(name).since = None if value is None else len(self.journal.events)
             elif what == "sending":
-                setattr(self.ghost(name), "still_sending", (value, self.stage.now()))
+                self.ghost(name).still_sending = (value, self.stage.now())
             elif what == "link":
                 self.ghost(name).link = Obstacle(value) if value else None  # type: ignore[assignment]
 
@@ -777,5 +774,3 @@ def copy_of(entry: Entry, **changes: Any) -> Entry:
     """An entry that never happened."""
     return structs.replace(entry, number=-1, **changes)
 
-
-__all__ = ["Entry", "Judged", "Record", "RecordedRun", "Rehearsal", "Turn", "rehearse"]
