@@ -13,10 +13,12 @@ import hashlib
 import os
 import random
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 from msgspec import Struct
@@ -25,6 +27,10 @@ LOWEST = 10_000
 FIRST_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))  # Linux; proc(5)
 LISTENING = "0A"  # state of a row
+AF_NETLINK, NETLINK_SOCK_DIAG = 16, 4  # <linux/netlink.h>, <linux/sock_diag.h>
+BY_FAMILY, NLM_F_REQUEST = 20, 1
+UNREAD, UNSENT = 72, 76  # places of idiag_rqueue and idiag_wqueue in the answer
+Address = tuple[Any, ...]  # host and port, as sockets give them
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
@@ -102,12 +108,32 @@ def listening(pid: int) -> Iterator[tuple[str, int]]:
                     yield "127.0.0.1" if at.laddr.ip in EVERYWHERE else at.laddr.ip, at.laddr.port
 
 
-def on_the_way(ours: int, theirs: int) -> bool:
-    """Whether bytes that we sent from port `ours` to port `theirs` were not read there yet.
+def on_the_way(ours: Address, theirs: Address) -> bool:
+    """Whether bytes that we have sent to `theirs` from `ours` were not read there yet.
 
     Linux and the same machine only; elsewhere never.
     """
-    return any(_is_waiting(row, ours, theirs) for row in _table())
+    if sys.platform != "linux":
+        return False
+    try:
+        return _queue(ours, theirs, UNSENT) > 0 or _queue(theirs, ours, UNREAD) > 0
+    except OSError:  # not allowed to ask
+        return any(_is_waiting(row, ours[1], theirs[1]) for row in _table())
+
+
+def _queue(local: Address, remote: Address, which: int) -> int:
+    """Bytes in a queue of the connection of `local`, asked of the kernel: sock_diag(7)."""
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    ends = [socket.inet_pton(family, end[0]).ljust(16, b"\0") for end in (local, remote)]
+    ports = struct.pack("!HH", local[1], remote[1])
+    body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, 0xFFFF_FFFF) + ports
+    body += ends[0] + ends[1] + struct.pack("=III", 0, 0xFFFF_FFFF, 0xFFFF_FFFF)
+    with socket.socket(AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(struct.pack("=IHHII", 16 + len(body), BY_FAMILY, NLM_F_REQUEST, 0, 0) + body)
+        answer = kernel.recv(8192)
+    if struct.unpack_from("=H", answer, 4)[0] != BY_FAMILY:  # there is no such connection
+        return 0
+    return int(struct.unpack_from("=I", answer, which)[0])
 
 
 def _table() -> Iterator[list[str]]:

@@ -138,7 +138,7 @@ class Wire(Actor):
         if not self._channel.written:
             return False
         try:
-            ours, theirs = self._socket.getsockname()[1], self._socket.getpeername()[1]
+            ours, theirs = self._socket.getsockname(), self._socket.getpeername()
         except OSError:  # the other side is gone
             return True
         return not on_the_way(ours, theirs)

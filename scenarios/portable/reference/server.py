@@ -89,7 +89,7 @@ class Peer:
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):
-            ours, theirs = self._connection.getsockname()[1], self._connection.getpeername()[1]
+            ours, theirs = self._connection.getsockname(), self._connection.getpeername()
             while True:
                 pieces, then = self._outbox.get()
                 for piece in pieces:
