@@ -60,7 +60,7 @@ def test_a_draft_is_no_answer_either(tmp_path):
     patience: 300ms
 """)  # fmt: skip
     assert closing(done) == f"0 passed, {len(STYLES)} failed, 0 skipped", done.stdout
-    assert all("did not come within 0.3 s" in line for line in failures(done)), done.stdout
+    assert all("did not come within" in line for line in failures(done)), done.stdout
 
 
 def test_messages_that_come_while_typing_are_all_seen_in_order_and_the_draft_stays(tmp_path):
