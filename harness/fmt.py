@@ -17,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.emitter import Emitter
 from ruamel.yaml.scalarstring import (
     DoubleQuotedScalarString,
+    PlainScalarString,
     ScalarString,
     SingleQuotedScalarString,
 )
@@ -30,7 +31,7 @@ ORDER = ("scenario", "profile", "like", "covers", "tags", "points", "judges", "n
          "roles", "can", "delivery", "fence", "acts", "phrases", "messages", "steps", "cleanup",
          "laws")  # fmt: skip
 # Nobody hesitates how to read these without quotes: words and blanks, no sign that YAML knows.
-PLAIN = re.compile(r"[A-Za-z/_][\w/.+;()<=~^$-]*(?: [\w/.+;()<=~^$-]+)*", re.ASCII)
+PLAIN = re.compile(r"[A-Za-z/_][\w/.+;()<~^$-]*(?: [\w/.+;()<~^$-]+)*", re.ASCII)
 MEANS_SOMETHING = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 LONG = 160  # signs of a text in double quotes that may stand in one line
 PIECE = 80  # signs of such a text in each line, if it is longer
@@ -139,18 +140,31 @@ def _tidy(node: Any, *, block: bool) -> Any:
         if block and isinstance(node, CommentedSeq) and _too_wide(node):
             node.fa.set_block_style()
         inner = block and node.fa.flow_style() is not True
+        if isinstance(node, CommentedSeq) and not all(map(_may_be_plain, filter(_is_text, node))):
+            items = [(at, item) for at, item in items if not _is_quoted(item)]  # all alike
         for key, value in list(items):
             node[key] = _tidy(value, block=inner)
         return node
-    if isinstance(node, SingleQuotedScalarString | DoubleQuotedScalarString) and not node.anchor.value:
-        return _quoted(node)
-    return node
+    return _quoted(node) if _is_quoted(node) and not node.anchor.value else node
+
+
+def _is_text(node: Any) -> bool:
+    return isinstance(node, str)
+
+
+def _is_quoted(node: Any) -> bool:
+    return isinstance(node, SingleQuotedScalarString | DoubleQuotedScalarString)
+
+
+def _may_be_plain(text: str) -> bool:
+    gap = "..." in text  # stands for anything: the quotes help to see where it ends
+    return bool(PLAIN.fullmatch(text)) and not gap and text.lower() not in MEANS_SOMETHING
 
 
 def _quoted(text: ScalarString) -> Any:
     """The text without quotes if it is plain, in single ones if nothing has to be escaped."""
-    if PLAIN.fullmatch(text) and text.lower() not in MEANS_SOMETHING:
-        return str(text)
+    if _may_be_plain(text):
+        return PlainScalarString(str(text))
     if len(text) > LONG or not isinstance(text, DoubleQuotedScalarString):
         return text
     if text.isprintable() and text and "'" not in text:

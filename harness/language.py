@@ -310,6 +310,8 @@ def _member(
             code="missing-key",
         )
         return None
+    if not check.text(role, "role"):
+        return None
     for role_name in _each_row(scenario, role, check):
         check.known(Value(role_name, role.place, "scalar"), scenario.profile.roles, "role", "unknown-role")
     member = Member(name, str(role.data), key.place)
@@ -426,7 +428,7 @@ def _secrets(root: Value, scenario: Scenario, check: Checker, known: Collection[
     """Names whose values nobody is shown: those of the file are kept out of everything now."""
     listed = root.get("secrets")
     for item in listed.values if listed is not None else []:
-        if item.data not in known:
+        if item.kind == "scalar" and item.data not in known:
             help_ = suggestion(item.data, sorted(known))
             check.wrong(item.place, f"{item.data!r} is never set", help_, code="never-set")
     for name in (*scenario.secrets, *scenario.profile.secrets):

@@ -71,9 +71,14 @@ def _keys(rows: Mapping[str, Schema], required: Iterable[str] = ()) -> Schema:
 
 TEXTS = _any(TEXT, _list(TEXT))
 LINE = {**SAID, "not": {"type": "string", "pattern": r"\n"}}
+HEX = {"type": "string", "pattern": r"^\s*([0-9a-fA-F]{2}\s*)*$"}
+EVEN = [  # YAML reads 2011 as a number; it is two bytes all the same
+    {"type": "integer", "minimum": 10 ** (digits - 1), "maximum": 10**digits - 1}
+    for digits in (2, 4, 6, 8)
+]
 CHUNK = _any(
     SCALAR,
-    _keys({"hex": {"type": ["string", "integer"], "pattern": r"^\s*([0-9a-fA-F]{2}\s*)*$"}}, ["hex"]),
+    _keys({"hex": _any(HEX, *EVEN)}, ["hex"]),
     _keys({"repeat": {}, "times": {"type": "integer", "minimum": 0}}, ["repeat", "times"]),
 )
 PIECE = _any(CHUNK, _keys({"every": DURATION, "bytes": CHUNK}, ["every", "bytes"]))
@@ -175,7 +180,7 @@ ANSWER = _any(
     _keys({"is asked": TEXT, "presses": KINDS["keys"]}, ["is asked", "presses"]),
 )
 ROLE: dict[str, Schema] = {
-    "like": TEXT, "pty": TEXT, "pipe": TEXT, "tcp": TEXT, "args": ANY_LIST, "env": OBJECT,
+    "like": TEXT, "pty": TEXT, "pipe": TEXT, "tcp": TEXT, "prompt": _any(SCALAR, OBJECT), "args": ANY_LIST, "env": OBJECT,
     "size": SIZE, "view": _words(profile.VIEWS), "echo": _words(["kept", "erased"]),
     "login": _ref("steps"), "frames": _words(FRAMINGS), "paced": FLAG, "impatient": FLAG,
     "stdin": ANY_LIST, "answers": _list(ANSWER), "called": TEXT,
@@ -248,7 +253,7 @@ def _definitions() -> Schema:
         "steps": _list(_any(_ref("exchange"), *map(_ref, BESIDE))),
         "exchange": _exchange(),
         "law": _any(
-            {"type": "string"},
+            {"type": ["string", "number", "boolean", "null"]},  # which of them is a law is a name
             {"type": "object", "properties": {law.name: KINDS[law.takes] for law in laws().values()}},
         ),
         **{word: _step(word) for word in BESIDE},

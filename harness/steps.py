@@ -218,6 +218,11 @@ class StepReader:
                         key.place, f"{key.data!r} inside together", "write it beside together",
                         code="modifier-inside-together",
                     )  # fmt: skip
+            if part.kind == "mapping" and not part.pairs:
+                self._check.wrong(
+                    part.place, "an empty part does nothing", "for example ana types: hello",
+                    code="empty",
+                )  # fmt: skip
             read_part = self.exchange(part)
             whole.parts.append(len(read_part.clauses))
             whole.clauses += read_part.clauses

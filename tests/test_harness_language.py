@@ -179,8 +179,7 @@ def test_secrets_are_shown_nowhere(tmp_path):
         """
     done = run(tmp_path, text, "--evidence", tmp_path / "kept")
     assert done.returncode == 1
-    assert "this never comes ***" in done.stdout
-    assert "/bc open-***-sesame" in done.stdout
+    assert "> /bc open-***-sesame" in done.stdout
     kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
     assert kept
     assert [str(path) for path in kept if b"hunter22" in path.read_bytes()] == []
