@@ -60,7 +60,7 @@ class Reporter:
         print(how)
 
     def console(self, stdin, _events):
-        word, *rest = stdin.readline().split(maxsplit=2)
+        word, *rest = stdin.readline().strip().split(maxsplit=2)
         getattr(self, f"on_{word}")(*rest)
 
     def on_say(self, number, text):
