@@ -1,4 +1,7 @@
-"""Clients of the base protocol, each wrong in one way: `client.py HOST PORT NAME [--fault NAME]`."""
+"""Clients of the base protocol, each wrong in one way.
+
+`client.py HOST PORT NAME [--fault NAME]`
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scenarios" / "portable" / "r
 
 import client as right
 from client import Client
-from server import Objects
 
 
 class Recv:

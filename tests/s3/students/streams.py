@@ -1,4 +1,4 @@
-"""asyncio streams. `streams.py` takes a free port and says which; sends `CHAT_PORT` first if set."""
+"""asyncio streams. `streams.py` takes the port in CHAT_PORT, or a free one, and says which."""
 
 import asyncio
 import json
