@@ -16,6 +16,7 @@ from pathlib import Path
 FAULTS = (
     "leak-dm",  # a third person gets every direct message
     "late-leak",  # the same, after the acknowledgement
+    "last-leak",  # the same, immediately before the next pong
     "lose-dm",  # the receiver gets nothing
     "quit-for-lost",  # a lost client is announced as one that has quit
     "wrong-text",  # one letter is changed
@@ -29,6 +30,7 @@ FAULTS = (
 class Peer:
     def __init__(self, sock):
         self.sock, self.name, self.buffer = sock, None, b""
+        self.owed = []
 
     def send(self, **frame):
         try:
@@ -141,6 +143,9 @@ class Daemon:
         self.say(f"{peer.name} is alive: {frame['n']}")
 
     def on_ping(self, peer, frame):
+        for item in peer.owed:
+            peer.send(**item)
+        peer.owed.clear()
         if self.fault != "no-pong":
             peer.send(code="pong", n=frame.get("n"))
 
@@ -162,12 +167,19 @@ class Daemon:
         peer.send(code="ack", re=frame.get("id"), content=frame["content"])
         if self.fault == "late-leak":
             self.leak(peer, target, item)
+        if self.fault == "last-leak":
+            self.leak_last(peer, target, item)
         return None
 
     def leak(self, peer, target, item):
         for other in self.named():
             if other not in (peer, target):
                 other.send(**item)
+
+    def leak_last(self, peer, target, item):
+        for other in self.named():
+            if other not in (peer, target):
+                other.owed.append(item)
 
     def on_outgoing_broadcast(self, peer, frame):
         if self.fault == "crash":
