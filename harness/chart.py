@@ -19,6 +19,7 @@ from harness.diff import short
 from harness.errors import Place
 from harness.journal import Event
 from harness.report import SIGNS, clean
+from harness.secrets import mask
 
 if TYPE_CHECKING:
     from harness.runner import Outcome
@@ -131,7 +132,7 @@ def _row(event: Event, lanes: dict[str, int], path: str) -> Row:
 def source(outcome: Outcome) -> Iterator[Line]:
     """The scenario's lines, each with the verdicts on its clauses."""
     try:
-        text = Path(outcome.path).read_text(encoding="utf-8", errors="replace")
+        text = mask(Path(outcome.path).read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return
     broken = _line_in(outcome.place, outcome.path)

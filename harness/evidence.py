@@ -120,7 +120,7 @@ class Evidence:
         """Everything; the page last, because it names the rest."""
         outcome = self._outcome
         self._put("events.jsonl", "everything, in the order of arrival", self._events())
-        repeat = self._repeat()
+        repeat = self._mask(self._repeat())
         self._put("repeat.txt", "the command that makes this run again", [repeat])
         for name, kind in outcome.cast.items():
             chunks = [chunk for chunk in outcome.chunks if chunk.actor == name]

@@ -252,6 +252,29 @@ def test_hostile_bytes_are_spelled_out_in_every_file(tmp_path):
     assert "owned" in (folder / "index.html").read_text()
 
 
+def test_a_secret_is_in_no_file(tmp_path):
+    text = """
+        scenario: A secret is said, typed, sent and written down
+        secrets: [password]
+        vars: {password: 'hush "hush" é'}
+        files: {notes.log: {text: "the word is ${password}\\n", mode: 644}}
+        cast: {ana: shell, ben: wire}
+        steps:
+          - ana types: '/bc ${password}'
+            ben sees: {content: '${password}'}
+          - ben does: {dm: {to: ana, text: '${password}'}}
+            ana sees: 'ben: ${password}!'
+    """
+    done = play(tmp_path, text)
+    assert done.returncode == 1, done.stdout
+    (folder,) = folders(tmp_path)
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        said = path.read_text()
+        dumped = bytes.fromhex("".join(re.findall(r"[<>] [0-9a-f]{8}  (.*?) +\|", said)))
+        assert "hush" not in said + dumped.decode("utf-8", "replace"), path.name
+    assert "the word is ***" in (folder / "files" / "01-notes.log").read_text()
+
+
 # Films.
 
 
@@ -553,6 +576,21 @@ def test_a_terminal_gets_all_terminals_side_by_side_and_no_byte_of_the_programs(
     assert any(re.search("I am ana.*I am ben", row) for row in rows), rows
     assert any(re.search("red the end.*red the end", row) for row in rows), rows
     assert any("seen" in row for row in rows)
+
+
+def test_a_run_that_is_shown_has_a_column_for_everybody(tmp_path):
+    path = written(tmp_path, TYPO)
+    options = ("--row", "1", "--evidence", "none", "--show", "-q")
+    code, said = on_a_terminal("run", path, "--profile", PROFILE, *options)
+    assert code == 1
+    screen = Terminal(120, 400, lambda _: None)
+    screen.feed(said)
+    rows = screen.picture()
+    at = {name: next(row.index(name) for row in rows if row.strip() == name)
+          for name in ("ana", "ben", "server")}  # fmt: skip
+    assert at == {"ana": 0, "ben": 40, "server": 80}
+    assert any(row.startswith("│ ben: hello there") for row in rows)
+    assert any(row.startswith(f"{'':40}▶ {{'code': 'outgoing'") for row in rows)
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
