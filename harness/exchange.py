@@ -80,6 +80,9 @@ class Turn:
             self._expect()
             self._decide()
             self._finish()
+        except BrokenPromiseError as broken:  # such as the end of the server, whoever waits
+            broken.place = broken.place or self._exchange.place
+            raise
         finally:
             self._run.scope.values = {**outer, "server": self._run.scope.values["server"]}
             self._run.server_may_end = may_end

@@ -70,12 +70,17 @@ def _everybody(proofs: Proofs, grade: str, shape: Any, place: Place) -> None:
     proofs.places[grade] = dict.fromkeys(SPEAKS, place)
 
 
+def _known(roles: Roles) -> list[str]:
+    """Those whom a row may be for."""
+    return [*roles, *(kind for kind in SPEAKS if kind not in roles)]
+
+
 def _rows(grade: str, value: Value, roles: Roles, proofs: Proofs, check: Checker) -> list[Value]:
     """Put down the rows of a table as they are; returns those that are for a role we know."""
     shapes, places = proofs.shapes.setdefault(grade, {}), proofs.places.setdefault(grade, {})
     found = []
     for role, shape in check.mapping(value, f"fence {grade!r}"):
-        if check.known(role, (*roles, *(k for k in SPEAKS if k not in roles)), "role", "unknown-role"):
+        if check.known(role, _known(roles), "role", "unknown-role"):
             shapes[str(role.data)], places[str(role.data)] = shape.plain(), role.place
             found += [role, shape]
     return found
@@ -121,7 +126,7 @@ def _has_token(value: Value, word: str, check: Checker) -> None:
 
 def _quiet(grade: str, value: Value, roles: Roles, proofs: Proofs, check: Checker) -> None:
     for role in value.values:
-        if check.known(role, (*roles, *(k for k in SPEAKS if k not in roles)), "role", "unknown-role"):
+        if check.known(role, _known(roles), "role", "unknown-role"):
             proofs.shapes.setdefault(grade, {})[str(role.data)] = True
             proofs.places.setdefault(grade, {})[str(role.data)] = role.place
 

@@ -80,15 +80,15 @@ class Rest:
     def _look(self) -> Look:
         actors = [actor for actor in self._run.everybody() if actor.joined and actor.ended is None]
         counts: Counts = {}
-        busy, halted = "", set()
-        for process in _family(actors):
+        busy, halted, family = "", set(), _family(actors)
+        for process in family:
             for thread, state, switches in _threads(process):
                 counts[process, thread] = switches
                 if state in HALTED:
                     halted.add(process)
                 elif state not in ASLEEP:
                     busy = f"thread {thread} of process {process} runs"
-        busy = busy or _waits_for_us(actors) or _waits_in_sockets(actors, set(counts), halted)
+        busy = busy or _waits_for_us(actors) or _waits_in_sockets(actors, family, halted)
         return Look(time.monotonic(), counts, busy)
 
 

@@ -12,17 +12,26 @@ from pathlib import Path
 
 import pytest
 from programs.kit import written
-from programs.party import FAULTS
 from programs.parties import PRIVATE, PROMISES, WAITED_FOR, profile
+from programs.party import FAULTS
 
 from harness.language import load_scenario
 from harness.run import Options
 from harness.runner import run_scenario
 
+pytestmark = pytest.mark.timeout(1800)  # seconds; most of them are the servers' own delays
 PATHS, DELAYS = ("thread", "queue", "timer"), (0.0, 0.2, 2.0)
 ROUNDS, FEW, PART = 100, 20, 10  # rounds of a sound proof, of the others, and of one job
 SIDE_BY_SIDE = 12
-COLUMNS = ("unproved", "window 50ms", "window 500ms", "window +500ms", "roundtrip", "relay", "quiet")
+COLUMNS = (
+    "unproved",
+    "window 50ms",
+    "window 500ms",
+    "window +500ms",
+    "roundtrip",
+    "relay",
+    "quiet",
+)
 
 
 def is_sound(path, delay, column):
@@ -52,8 +61,9 @@ def some_rounds(folder, path, delay, column, rounds):
     bad = [o.what for o in outcomes if o.status not in ("passed", "failed")]
     assert not bad, bad
     found = [o for o in outcomes if o.status == "failed" and "cid never sees" in o.what]
-    wrong = [o.what for o in outcomes if o.status == "failed" and o not in found]
-    assert not wrong, wrong
+    if is_sound(path, delay, column):  # a proof that does not fit may raise false alarms, too
+        wrong = [o.what for o in outcomes if o.status == "failed" and o not in found]
+        assert not wrong, wrong
     return len(found), [o.seconds for o in outcomes]
 
 
@@ -67,10 +77,13 @@ def test_a_leak_is_found_by_every_proof_that_fits_its_path(tmp_path):
     with pool() as executor:
         for number, cell in enumerate(product(PATHS, DELAYS, COLUMNS)):
             rounds = ROUNDS if is_sound(*cell) else FEW
-            cells[cell] = rounds, [
-                executor.submit(some_rounds, tmp_path / f"{number}-{part}", *cell, PART)
-                for part in range(rounds // PART)
-            ]
+            cells[cell] = (
+                rounds,
+                [
+                    executor.submit(some_rounds, tmp_path / f"{number}-{part}", *cell, PART)
+                    for part in range(rounds // PART)
+                ],
+            )
         table = {}
         for cell, (rounds, parts) in cells.items():
             results = [part.result() for part in parts]

@@ -2,8 +2,8 @@
 
 It says `listening on port N` and knows `name NAME`, `dm TO TEXT`, `bc TEXT`, `who`, `ping WORD` and
 `quit`. Deliveries are made in the sender's thread, by one worker behind a queue, or by timers
-(`--path`); a leaked direct message (`--leak`) reaches everybody else the same way, `--delay` seconds
-later. `--mute`: it answers nothing and only delivers.
+(`--path`); a leaked direct message (`--leak`) reaches everybody else the same way, `--delay`
+seconds later. `--mute`: it answers nothing and only delivers.
 """
 
 import argparse
@@ -225,7 +225,7 @@ def main():
     parser.add_argument("--leak", action="store_true")
     parser.add_argument("--mute", action="store_true")
     parser.add_argument("--fault", choices=FAULTS)
-    parser.add_argument("--spin", action="store_true", help="never rest")
+    parser.add_argument("--wake", type=float, help="a thread that wakes up this often (seconds)")
     parser.add_argument("--die", action="store_true", help="end before being ready")
     parser.add_argument("--hang", action="store_true", help="never say that it is ready")
     options = parser.parse_args()
@@ -236,17 +236,17 @@ def main():
     party = Party(options)
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     print(f"listening on port {listener.getsockname()[1]}", flush=True)
-    if options.spin:
-        threading.Thread(target=spin, daemon=True).start()
+    if options.wake:
+        threading.Thread(target=wake, args=(options.wake,), daemon=True).start()
     while True:
         sock, _ = listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=party.serve, args=(sock,), daemon=True).start()
 
 
-def spin():
+def wake(every):
     while True:
-        time.sleep(0.001)
+        time.sleep(every)
 
 
 if __name__ == "__main__":
