@@ -1,8 +1,8 @@
-"""Regular expressions that can take for ever: a repetition of a repetition.
+r"""Regular expressions that can take for ever: a repetition of a repetition.
 
 `(a+)+b` tries every way of cutting a run of `a` into pieces before it gives up: twice the time
 for each further letter. What a program under test prints must never hold up the harness, so such
-expressions are refused. `(\\d+, )*` is none of them: each round has to pass a comma, which the
+expressions are refused. `(\d+, )*` is none of them: each round has to pass a comma, which the
 inner repetition cannot take, so there is one way of cutting only.
 """
 
@@ -54,10 +54,7 @@ def _ambiguous(body: Any) -> bool:
     """Whether a repeated body can share out the same text to its rounds in several ways."""
     items = list(_flat(body))
     separators = [argument for operator, argument in items if str(operator) == "LITERAL"]
-    for inner in _bodies(body):
-        if not any(not _takes(inner, code) for code in separators):
-            return True
-    return False
+    return any(all(_takes(inner, code) for code in separators) for inner in _bodies(body))
 
 
 def _flat(body: Any) -> Iterator[tuple[Any, Any]]:

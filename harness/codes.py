@@ -102,16 +102,19 @@ TABLE = (
          f"{HEAD}steps:\n  - ana types: hello\n", "scenario"),
     _steps("H007", "no-yaml", "The file cannot be read as YAML.",
            "- ana types: 'half' of it\n", "- ana types: \"'half' of it\"\n"),
-    _steps("H008", "colon-in-text", "In YAML a colon and a blank make a key: such text needs quotes.",
+    _steps("H008", "colon-in-text",
+           "In YAML a colon and a blank make a key: such text needs quotes.",
            "- ana sees: ben: hello\n", "- ana sees: 'ben: hello'\n"),
     _steps("H009", "tab", "YAML is indented with blanks, never with tabs.",
            "- ana types: hello\n\tana sees: hello\n", "- ana types: hello\n  ana sees: hello\n"),
-    _steps("H010", "bare-text", "Text that begins with one of * & ! | > % @ ` or '- ' means something"
+    _steps("H010", "bare-text",
+           "Text that begins with one of * & ! | > % @ ` or '- ' means something"
            " else in YAML: it needs quotes.", "- ana types: '/dm ben hi'\n  ana sees: !help\n",
            "- ana types: '/dm ben hi'\n  ana sees: '!help'\n"),
     _steps("H011", "open-quote", "A quotation mark is opened and never closed.",
            "- ana types: 'hello\n", "- ana types: 'hello'\n"),
-    _steps("H012", "open-bracket", "A [ or { is opened and never closed, or closed by the other one.",
+    _steps("H012", "open-bracket",
+           "A [ or { is opened and never closed, or closed by the other one.",
            "- ana presses: [up, enter\n", "- ana presses: [up, enter]\n"),
     _steps("H013", "duplicate-key", "The same key stands twice in one mapping.",
            "- ana sees: one\n  ana sees: two\n", "- ana sees: [one, two]\n"),
@@ -124,11 +127,13 @@ TABLE = (
          "scenario"),
     _steps("H017", "swallowed", "Text after ' #' is a comment: nothing is left of the value.",
            "- ana types: #general\n", "- ana types: '#general'\n"),
-    _steps("H018", "bad-escape", "In \"...\" a backslash begins an escape; in '...' it is a backslash.",
+    _steps("H018", "bad-escape",
+           "In \"...\" a backslash begins an escape; in '...' it is a backslash.",
            '- ana types: "C:\\games"\n', "- ana types: 'C:\\games'\n"),
     _keys("H019", "bad-number", "A tag says that this is a number, and it is none.",
           "vars: {n: !!int many}", "vars: {n: 12}"),
-    _steps("H020", "number-as-text", "YAML reads this as a number or as true, and would not give back"
+    _steps("H020", "number-as-text",
+           "YAML reads this as a number or as true, and would not give back"
            " the same text: it needs quotes.", "- ana types: 1.10\n", "- ana types: '1.10'\n"),
     # Words.
     _steps("H101", "unknown-verb", "No verb of the language is called so.",
@@ -144,7 +149,8 @@ TABLE = (
     _steps("H106", "unknown-phrase", "A terminal is told text, or a phrase of the profile; this is"
            " neither. Frames are for sockets.",
            "- ana sees: {lots: {who: ben}}\n", "- ana sees: {lost: {who: ben}}\n"),
-    _steps("H107", "unknown-word", "A word alone is a modifier or a step that is no exchange; this is"
+    _steps("H107", "unknown-word",
+           "A word alone is a modifier or a step that is no exchange; this is"
            " neither.", "- ana types: hello\n  whithin: 2s\n  ana sees: hello\n",
            "- ana types: hello\n  within: 2s\n  ana sees: hello\n"),
     Code("H108", "unknown-profile", "No profile of this name is beside the scenario or above it.",
@@ -183,7 +189,8 @@ TABLE = (
            " longer than anybody can wait.",
            "- ana sees: {re: '(a+)+b'}\n", "- ana sees: {re: 'a+b'}\n"),
     _steps("H128", "not-a-comparison", "A comparison is needed here.",
-           "- ana sees: '${n=int}'\n  check: '5'\n", "- ana sees: '${n=int}'\n  check: ${n} == 5\n"),
+           "- ana sees: '${n=int}'\n  check: '5'\n",
+             "- ana sees: '${n=int}'\n  check: ${n} == 5\n"),
     _steps("H129", "empty", "Something that is empty does and proves nothing.",
            "- {}\n", "- ana types: hello\n"),
     _keys("H130", "bad-name", "A name is one word of letters and digits, and not a reserved one.",
@@ -211,9 +218,11 @@ TABLE = (
     _steps("H143", "too-many-steps", "The scenario has more steps than can be meant.",
            "- repeat: 100000\n  steps: [{repeat: 100000, steps: [mark: x]}]\n",
            "- repeat: 100\n  steps: [{repeat: 100, steps: [mark: x]}]\n"),
-    _steps("H144", "pause", "A pause proves nothing and makes every run slower: it is for films alone"
+    _steps("H144", "pause",
+           "A pause proves nothing and makes every run slower: it is for films alone"
            " (tags: [film]).", "- pause: 2s\n", "- fence: everyone\n"),
-    _steps("H145", "modifier-inside-together", "A modifier belongs to the whole of `together`, beside"
+    _steps("H145", "modifier-inside-together",
+           "A modifier belongs to the whole of `together`, beside"
            " it; only `check` may stand inside.",
            "- together:\n    - {ana types: hi, within: 2s}\n    - {ben sends: {text: hi}}\n",
            "- together:\n    - {ana types: hi}\n    - {ben sends: {text: hi}}\n  within: 2s\n"),
@@ -241,7 +250,8 @@ TABLE = (
            "- when: ${ana.name} == ben\n  ana sees: '${n=int}'\n"
            "- when: ${n}\n  ana types: count is ${n}\n"),
     # Profiles.
-    _profile("H301", "no-way-to-play", "A role is a program in a terminal (pty), with pipes (pipe), or"
+    _profile("H301", "no-way-to-play",
+           "A role is a program in a terminal (pty), with pipes (pipe), or"
              " a socket (tcp): one of them.", "pipe: {args: [-q]}", "pipe: {pipe: chat-client}"),
     _profile("H302", "bad-server", "A profile says how the server is started and when it is ready.",
              "server: {ready: {prints: 'listening on port ${port=int}'}}",

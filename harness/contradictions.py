@@ -98,18 +98,21 @@ class Contradictions:
         """What is expected beside `sees only` has to be among what is allowed."""
         allowed = as_list(only.value)
         for pattern in as_list(other.value) if other else ():
-            if isinstance(pattern, str) and all(isinstance(p, str) for p in allowed):
-                if not any("..." in p or "${" in p or p == pattern for p in allowed):
-                    assert other is not None
-                    self._wrong(
-                        other.place, f"{actor} sees only something else than {shown(pattern)}",
-                        "put all that comes into the list of sees only",
-                    )  # fmt: skip
+            told_apart = all(isinstance(text, str) for text in (pattern, *allowed))
+            if other and told_apart and not any(_may_be(text, pattern) for text in allowed):
+                self._wrong(
+                    other.place, f"{actor} sees only something else than {shown(pattern)}",
+                    "put all that comes into the list of sees only",
+                )  # fmt: skip
 
     def _wrong(
         self, place: Place, text: str, help_: str = "one of the two can never be true"
     ) -> None:
         self._check.wrong(place, text, help_, code="contradiction")
+
+
+def _may_be(allowed: str, text: str) -> bool:
+    return "..." in allowed or "${" in allowed or allowed == text
 
 
 def _depends(value: Any) -> bool:

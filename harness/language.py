@@ -171,12 +171,9 @@ def _header(root: Value, scenario: Scenario, check: Checker) -> None:
     for word in ("fails", "flaky"):
         if (value := root.get(word)) is not None:
             setattr(scenario, word, _known_bug(word, value, check))
-    if (value := root.get("matrix")) is not None:
-        _matrix(value, scenario, check)
-    if (value := root.get("files")) is not None:
-        _files(value, scenario, check)
-    if (value := root.get("server")) is not None:
-        _server(value, scenario, check)
+    for word, reader in (("matrix", _matrix), ("files", _files), ("server", _server)):
+        if (value := root.get(word)) is not None:
+            reader(value, scenario, check)
 
 
 def _known_bug(word: str, value: Value, check: Checker) -> KnownBug | None:
@@ -306,14 +303,17 @@ def _member(
     role = value if value.kind == "scalar" else value.get("role")
     if value.kind == "list" or role is None:
         check.wrong(
-            value.place, f"{name!r} needs a role", suggestion("", list(scenario.profile.roles)),
+            value.place,
+            f"{name!r} needs a role",
+            suggestion("", list(scenario.profile.roles)),
             code="missing-key",
         )
         return None
     if not check.text(role, "role"):
         return None
     for role_name in _each_row(scenario, role, check):
-        check.known(Value(role_name, role.place, "scalar"), scenario.profile.roles, "role", "unknown-role")
+        named = Value(role_name, role.place, "scalar")
+        check.known(named, scenario.profile.roles, "role", "unknown-role")
     member = Member(name, str(role.data), key.place)
     for word, inner in value.pairs:
         if check.known(word, CAST_KEYS, "key of an actor"):
@@ -417,9 +417,10 @@ def _filled(scenario: Scenario, check: Checker) -> None:
     """Whether every clause is given what it can take, in every row of the matrix."""
     rows = [{**scenario.vars, **row} for row in scenario.rows()]
     for step in (*scenario.steps, *scenario.cleanup):
+        local = step.local if isinstance(step, Exchange) else {}
         for clause in step.clauses if isinstance(step, Exchange) else ():
             if clause.node is not None:
-                scopes = ({**row, **step.local} for row in rows)
+                scopes = ({**row, **local} for row in rows)
                 what = f"what {clause.text!r} is given"
                 check.filled(clause.node, clause.verb.value, what, scopes)
 

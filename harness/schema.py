@@ -180,7 +180,8 @@ ANSWER = _any(
     _keys({"is asked": TEXT, "presses": KINDS["keys"]}, ["is asked", "presses"]),
 )
 ROLE: dict[str, Schema] = {
-    "like": TEXT, "pty": TEXT, "pipe": TEXT, "tcp": TEXT, "prompt": _any(SCALAR, OBJECT), "args": ANY_LIST, "env": OBJECT,
+    "like": TEXT, "pty": TEXT, "pipe": TEXT, "tcp": TEXT, "prompt": _any(SCALAR, OBJECT),
+    "args": ANY_LIST, "env": OBJECT,
     "size": SIZE, "view": _words(profile.VIEWS), "echo": _words(["kept", "erased"]),
     "login": _ref("steps"), "frames": _words(FRAMINGS), "paced": FLAG, "impatient": FLAG,
     "stdin": ANY_LIST, "answers": _list(ANSWER), "called": TEXT,
@@ -203,7 +204,7 @@ PROFILE: dict[str, tuple[Schema, str]] = {
     "can": (TEXTS, "abilities, for the needs of scenarios"),
     "delivery": (_words(DELIVERIES), "what the server promises"),
     "fence": (
-        _any({"const": "quiet"}, _keys(dict.fromkeys(GRADES, {}))),
+        _any({"const": "quiet"}, _keys({grade: {} for grade in GRADES})),
         "how it is proved that nothing more comes",
     ),
     "acts": (TABLE_OF_ROLES, "what a role does"),
@@ -254,7 +255,10 @@ def _definitions() -> Schema:
         "exchange": _exchange(),
         "law": _any(
             {"type": ["string", "number", "boolean", "null"]},  # which of them is a law is a name
-            {"type": "object", "properties": {law.name: KINDS[law.takes] for law in laws().values()}},
+            {
+                "type": "object",
+                "properties": {law.name: KINDS[law.takes] for law in laws().values()},
+            },
         ),
         **{word: _step(word) for word in BESIDE},
     }

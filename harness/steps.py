@@ -208,9 +208,8 @@ class StepReader:
         return [_localised(step, {"round": n}) for n in range(1, times + 1) for step in body]
 
     def _together(self, item: Value, value: Value) -> list[Step]:
-        whole = self.exchange(
-            Value([pair for pair in item.pairs if pair[0].data != "together"], item.place, "mapping")
-        )
+        beside = [pair for pair in item.pairs if pair[0].data != "together"]
+        whole = self.exchange(Value(beside, item.place, "mapping"))
         for part in self._check.listing(value, "together"):
             for key, _ in self._check.mapping(part, "a part of together"):
                 if key.data in MODIFIERS and key.data != "check":

@@ -44,7 +44,8 @@ REPAIRS = (  # what the YAML reader says, the code, what a person has to do
     ("while parsing a tag", "bare-text", QUOTE.format("!")),
     ("while parsing a node", "bare-text", QUOTE.format("this character")),
     ("while scanning a quoted", "open-quote", "the closing quote is missing, or \\ needs '...'"),
-    ("while scanning a double-quoted", "bad-escape", "in '...' a \\ is a \\; in \"...\" write \\\\"),
+    ("while scanning a double-quoted", "bad-escape",
+     "in '...' a \\ is a \\; in \"...\" write \\\\"),
     ("while parsing a flow", "open-bracket",
      "] closes a list, } a mapping; text with , [ ] { } needs quotes"),
     ("a single document", "two-documents", "one scenario per file: take --- out"),
@@ -320,5 +321,6 @@ CONVERT: dict[str, Callable[[str], Any]] = {
     "null": lambda _text: None,
     "bool": lambda text: text.lower() == "true",
     "int": lambda text: int(text) if INT.fullmatch(text) else int(text.replace("_", ""), 0),
-    "float": lambda text: float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")),
+    "float": lambda text: float(text.replace("_", "").lower().replace(".inf", "inf")
+                                .replace(".nan", "nan")),
 }  # fmt: skip

@@ -38,7 +38,7 @@ def problems_of(path, profile=None):
     return caught.value.problems
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path):
     """A folder with the profile `small` and a file to include."""
     shutil.copy(PROFILE, tmp_path / "small.yaml")
@@ -60,7 +60,9 @@ def check_problem(path, capsys, code, first, last):
 
 
 @pytest.mark.parametrize(
-    ("code", "text"), [row[1:] for row in WRITTEN], ids=[row[0].replace(" ", "-") for row in WRITTEN]
+    ("code", "text"),
+    [row[1:] for row in WRITTEN],
+    ids=[row[0].replace(" ", "-") for row in WRITTEN],
 )
 def test_a_slip_is_told_once_inside_the_wrong_token(folder, capsys, code, text):
     plain, first, last = marked(text)

@@ -106,7 +106,11 @@ def test_a_profile_loads_to_the_same_roles(tmp_path):
     path.write_text(formatted(path))
     assert "\nprofile: small\nserver:" in path.read_text()
     after = load_profile(path)
-    assert (after.name, list(after.roles), after.acts) == (before.name, list(before.roles), before.acts)
+    assert (after.name, list(after.roles), after.acts) == (
+        before.name,
+        list(before.roles),
+        before.acts,
+    )
 
 
 @pytest.mark.parametrize("text", [
@@ -141,7 +145,7 @@ def test_check_names_what_would_change_and_writes_nothing(tmp_path, capsys):
     assert capsys.readouterr().out == f"would be laid out anew: {ugly}\n"
     assert ugly.read_text() == UGLY
     assert main(["fmt", "--diff", str(ugly)]) == 1
-    assert "+scenario: \"It's a promise\"" in capsys.readouterr().out
+    assert '+scenario: "It\'s a promise"' in capsys.readouterr().out
     assert main(["fmt", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"laid out anew: {ugly}\n"
     assert main(["fmt", "--check", str(tmp_path)]) == 0

@@ -149,13 +149,17 @@ def test_values_of_the_file_insert_each_other_and_what_a_program_said_never_does
 
 
 def test_a_film_may_pause(tmp_path):
-    text = "scenario: x\ntags: [film]\ncast: {ana: shell}\nsteps:\n  - pause: 1.5s\n  - ana joins:\n"
+    text = (
+        "scenario: x\ntags: [film]\ncast: {ana: shell}\nsteps:\n  - pause: 1.5s\n  - ana joins:\n"
+    )
     pause, _ = exchanges(tmp_path, text)
     assert pause.seconds == 1.5
 
 
 def test_an_included_file_takes_values_and_its_problems_are_told_in_it(tmp_path):
-    written(tmp_path, "steps:\n  - ana types: hello ${whom}\n  - include: deeper.yaml\n", "part.yaml")
+    written(
+        tmp_path, "steps:\n  - ana types: hello ${whom}\n  - include: deeper.yaml\n", "part.yaml"
+    )
     written(tmp_path, "steps:\n  - ana types: deep\n", "deeper.yaml")
     with pytest.raises(ScenarioError) as caught:
         exchanges(tmp_path, HEAD + "  - include: part.yaml\n")

@@ -12,8 +12,8 @@ from programs.kit import PROFILE
 
 from harness import language, profile
 from harness.cli import main
-from harness.schema import KINDS, PROFILE as PROFILE_ROWS, ROLE, SCENARIO, SERVER
-from harness.schema import profile_schema, scenario_schema
+from harness.schema import KINDS, ROLE, SCENARIO, SERVER, profile_schema, scenario_schema
+from harness.schema import PROFILE as PROFILE_ROWS
 from harness.values import VALUES
 from harness.verbs import FORMS
 from harness.yaml_nodes import read
@@ -35,7 +35,9 @@ def test_every_file_that_we_ship_fits_the_schema(validators):
     for path in [*OURS, PROFILE]:
         root = read(path)
         kind = "profile" if root.get("profile") is not None else "scenario"
-        wrong += [(str(path), error.message) for error in validators[kind].iter_errors(root.plain())]
+        wrong += [
+            (str(path), error.message) for error in validators[kind].iter_errors(root.plain())
+        ]
     assert len(OURS) > 100
     assert wrong == []
 

@@ -26,11 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Prints the list, or the rows that were asked for."""
     if not arguments.codes:
-        for row in TABLE:
-            print(f"{row.number} {row.name:26} {row.meaning}")
+        for one in TABLE:
+            print(f"{one.number} {one.name:26} {one.meaning}")
         return Exit.PASSED
     for word in arguments.codes:
-        row = CODES.get(NUMBERS.get(word.lower(), word.upper()))  # type: ignore[assignment]
+        row = CODES.get(NUMBERS.get(word.lower(), word.upper()))
         if row is None:
             names = [*CODES] if word[:1] in "hH" and word[1:].isdigit() else [*NUMBERS]
             print(f"no code {clean(word)!r}: {suggestion(word, names)}", file=sys.stderr)

@@ -15,7 +15,9 @@ from harness.report import clean
 def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if anything would change"
+    )
     parser.add_argument("--diff", action="store_true", help="write nothing; show what would change")
 
 

@@ -26,7 +26,7 @@ YAML = [
     ("text that begins with a bar", "bare-text", "- ana types: |«pipe»\n"),
     ("text that begins with >", "bare-text", "- ana types: >«quote»\n"),
     ("text that begins with a dash", "bare-text", "- ana types: «-» x\n"),
-    ("text in quotes with more behind", "no-yaml", "- ana types: \"half\" «of» it\n"),
+    ("text in quotes with more behind", "no-yaml", '- ana types: "half" «of» it\n'),
     ("a quote that stays open", "open-quote", "- ana types: «'»hello\n"),
     ("a double quote that stays open", "open-quote", '- ana types: «"»hello\n'),
     ("a backslash in double quotes", "bad-escape", '- ana types: "C:\\«g»ames"\n'),
@@ -240,9 +240,19 @@ RAW = [  # (name, code, bytes, line, column)
 ]
 PROFILES = [  # (name, code, what stands in the profile, what it is changed to)
     ("a key with a slip", "unknown-key", "ready:", "«redy»:"),
-    ("a way with a slip", "unknown-key", "pty: python3 ${here}/cooked.py\n    args", "«ptty»: python3 ${here}/cooked.py\n    args"),
+    (
+        "a way with a slip",
+        "unknown-key",
+        "pty: python3 ${here}/cooked.py\n    args",
+        "«ptty»: python3 ${here}/cooked.py\n    args",
+    ),
     ("like nobody", "unknown-role", "like: shell", "like: «shel»"),
-    ("a role without a way", "no-way-to-play", "raw:\n    like: wire\n", "raw:\n    «size»: 80x24\n"),
+    (
+        "a role without a way",
+        "no-way-to-play",
+        "raw:\n    like: wire\n",
+        "raw:\n    «size»: 80x24\n",
+    ),
     ("a view nobody has", "wrong-value", "view: screen", "view: «scren»"),
     ("a verb of a login", "unknown-verb", "self sees: You", "self «seees»: You"),
     ("an actor of a login", "unknown-actor", "self sees: You", "«ana» sees: You"),

@@ -29,7 +29,8 @@ WHOLE = {
          "check": "1 == 1", "patience": 3},
         {"ana drafts": "hi", "ana presses": ["up", "enter"], "ana shows": "hi"},
         {"ana resizes": "100x30", "fence": "none"},
-        {"ben sends": [{"code": "x"}, "raw"], "ana, ben see": {"re": "x"}, "others see nothing": None},
+        {"ben sends": [{"code": "x"}, "raw"], "ana, ben see": {"re": "x"},
+         "others see nothing": None},
         {"ben sends bytes": ["x", {"hex": "ff 00"}, {"repeat": "x", "times": 3}]},
         {"ben stops reading": None}, {"ben reads again": None},
         {"ana does": {"dm": {"to": "ben", "text": "x"}}, "ana sees one of": ["a", "b"], "as": "it"},
@@ -100,5 +101,7 @@ def disagreement(document, folder, validator):
         told = []
     except ScenarioError as error:
         told = [problem for problem in error.problems if problem.code not in ABOUT_NAMES]
-    errors = [f"{list(e.absolute_path)}: {e.message[:160]}" for e in validator.iter_errors(document)]
+    errors = [
+        f"{list(e.absolute_path)}: {e.message[:160]}" for e in validator.iter_errors(document)
+    ]
     return None if bool(told) == bool(errors) else (list(map(str, told)), errors)
