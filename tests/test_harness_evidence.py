@@ -44,7 +44,7 @@ ROW = 'it\'s "$HOME"'
 def play(folder, text=TYPO, *options, profile=PROFILE, env=None):
     return harness(
         "run", written(folder, text), "--profile", profile, "--evidence", folder / "left",
-        *options, env=env,
+        "--patience", "10", *options, env=env,
     )  # fmt: skip
 
 
