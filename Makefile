@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN    := .venv/bin
 JOBS   ?= 4
 SEED   ?= 1
+ROUNDS ?= 100
 LINES  := chatd chatsh harness tests scripts examples benchmarks server.py client.py
 
 help:            ## what can be made
@@ -30,6 +31,9 @@ demo: .venv/run.stamp   ## watch real processes replay a conversation
 test: .venv/dev.stamp   ## run every test and every scenario
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
 
+prove: .venv/run.stamp   ## tell lies about every scenario; those that miss too many are named
+	$(BIN)/harness prove --quiet -j $(JOBS) scenarios
+
 picture: .venv/run.stamp ## draw the README's picture from a real run
 	@$(BIN)/python -m scripts.picture
 
@@ -39,6 +43,12 @@ faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lo
 selectors: .venv/dev.stamp  ## run every test on each selector that this machine has
 	for one in $$($(BIN)/python -c 'from chatd.net.loop import SELECTORS; print(*SELECTORS)'); do \
 		echo "== $$one"; CHATD_SELECTOR=$$one $(BIN)/python -m pytest -q -n $(JOBS) || exit 1; done
+
+harness-check: .venv/dev.stamp ## what the harness promises, at full size; takes hours
+	$(BIN)/python -m pytest -o python_files='check_*.py' tests/checks
+
+soak-harness: .venv/dev.stamp ## every scenario ROUNDS times on a busy machine, until one is flaky
+	$(BIN)/python -m scripts.soak --rounds $(ROUNDS)
 
 lint: .venv/dev.stamp   ## style
 	$(BIN)/ruff check $(LINES)
@@ -52,4 +62,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo picture test selectors faults lint types check clean
+.PHONY: help chat demo picture test prove selectors faults lint types check clean

@@ -312,6 +312,8 @@ class Turn:
         }
         acting.pop(SERVER, None)
         observers = {e.actor.name: e.actor for e in self._expectations if e.actor is not run.server}
+        if not acting and not observers:  # about the server alone: whoever can, goes to see
+            observers = {actor.name: actor for actor in run.actors.values() if actor.alive}
         return Fence(run, acting.values(), observers.values(), hopeless=self._hopeless)
 
     def _settle(self, fence: Fence) -> None:

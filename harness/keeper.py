@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -34,7 +34,9 @@ from harness.run import Options
 from harness.runner import Outcome, run_scenario
 
 POLITE = 8.0  # seconds for runs to tidy up when they are told to end
-AFTER_THE_BOUND = 30.0  # seconds for a run to end by itself when its time is over
+SILENCE, SHORTEST = 60.0, 10.0  # seconds without a sign of life; stretched like patience
+PROVING = 1800.0  # the same, where replays follow that give none
+BEAT = 1.0  # seconds between signs of life
 LAST_CHANCE = 2.0  # seconds for a hanging run to say where it hangs
 FAR = float("inf")
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -61,17 +63,12 @@ class Told(Struct):
     said: list[str] = field(default_factory=list)  # last words of the process
 
 
-class Playing(Struct):
-    """The server is there, the clock of the scenario runs: seconds until it has to be over."""
-
-    bound: float
-
-
 class _Child(Struct):
     number: int
     pid: int
     said: Connection
-    deadline: float = FAR
+    silence: float  # seconds without a sign of life after which it hangs
+    deadline: float
     killed: str = ""
 
 
@@ -118,12 +115,16 @@ class Keeper:
 
     def _fork(self, order: Order) -> None:
         calibration.factor()  # once, for all runs
+        _player(order.options)
         ours, theirs = os.pipe()
         keeper = os.getpid()
         pid = os.fork()
         if pid:
             os.close(theirs)
-            self._children[pid] = _Child(order.number, pid, Connection(ours, writable=False))
+            usual = PROVING if order.options.prove else SILENCE
+            silence = max(SHORTEST, usual * order.options.patience * calibration.factor())
+            said, deadline = Connection(ours, writable=False), time.monotonic() + silence
+            self._children[pid] = _Child(order.number, pid, said, silence, deadline)
             return
         code = 1
         try:
@@ -147,9 +148,8 @@ class Keeper:
             child.said.close()
             self._end_of(child)
             return
-        if isinstance(message, Playing):
-            child.deadline = time.monotonic() + message.bound + AFTER_THE_BOUND
-        else:
+        child.deadline = time.monotonic() + child.silence
+        if message is not None:
             self._tell(Told(child.number, event=message))
 
     def _end_of(self, child: _Child) -> None:
@@ -171,7 +171,7 @@ class Keeper:
         for child in self._children.values():
             if time.monotonic() >= child.deadline:
                 os.kill(child.pid, signal.SIGKILL if child.killed else signal.SIGABRT)
-                child.killed = "hung long after its time was over, and was killed"
+                child.killed = "hung and was killed"
                 child.deadline = time.monotonic() + LAST_CHANCE
 
     def _tell(self, told: Told) -> None:
@@ -190,6 +190,15 @@ def _last_words(folder: Path, number: int) -> list[str]:
     return lines[-LAST_LINES:]
 
 
+def _player(options: Options) -> Callable[..., Outcome]:
+    """What makes a run."""
+    if not options.prove:
+        return run_scenario
+    from harness.prove import prove_scenario
+
+    return prove_scenario
+
+
 def _be_a_run(order: Order, owner: Connection, folder: Path) -> None:
     """What a forked child does: one run, and its outcome into a file."""
     guardian.adopt_orphans()
@@ -198,11 +207,19 @@ def _be_a_run(order: Order, owner: Connection, folder: Path) -> None:
     with (folder / f"{order.number}.stderr").open("wb") as words:
         os.dup2(words.fileno(), 2)
     faulthandler.enable()
-    outcome = run_scenario(
+    outcome = _player(order.options)(
         order.scenario, order.row, order.options, owner.send if order.watch else None,
-        lambda bound: owner.send(Playing(bound)),
+        partial(_beat, owner, [time.monotonic()]),
     )  # fmt: skip
     write_outcome(outcome, folder / f"{order.number}.outcome")
+
+
+def _beat(owner: Connection, last: list[float]) -> None:
+    """A sign of life, not too often."""
+    now = time.monotonic()
+    if now - last[0] >= BEAT:
+        last[0] = now
+        owner.send(None)
 
 
 def write_outcome(outcome: Outcome, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from harness import calibration, secrets, startup
-from harness.actors import Actor
+from harness.actors import Actor, Launch
 from harness.codes import number
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
@@ -35,6 +36,10 @@ from harness.shaking import Shaker
 from harness.startup import START_PATIENCE
 from harness.wire import Wire
 
+TAKES_KEYS = (
+    "its program takes single keys: perhaps it edits its line itself (view: screen or canvas),"
+    " or shows a page"
+)
 STOP_PATIENCE = 5.0  # seconds for a server to end when asked
 
 
@@ -52,6 +57,7 @@ class Options(Struct, frozen=True):
     evidence: str | None = None  # folder for what failed runs leave behind
     evidence_always: bool = False  # and those that passed
     keep: bool = False  # events and bytes of runs that passed, too
+    prove: bool = False  # tell lies about runs that passed
 
 
 class Verdict(Struct, frozen=True):
@@ -89,6 +95,8 @@ class Run:
         self.scenario, self.profile, self.options = scenario, scenario.profile, options
         here = {"here": str(Path(self.profile.path).resolve().parent)}
         self.scope = Scope({**here, **scenario.vars, **row})
+        for name in (*scenario.secrets, *self.profile.secrets):  # where no file was read, too
+            secrets.remember(self.scope.values.get(name))
         self.reactor = self.new_reactor()
         self.fences = Fences(self)
         self.mark = token()
@@ -98,7 +106,7 @@ class Run:
         self.tolerances: dict[str, list[Pattern]] = {}
         self.obstacles: set[str] = set()  # who could not be fenced, for the report
         self.verdicts: list[Verdict] = []
-        self.names: dict[str, str] = {}  # what an actor is or was called -> actor
+        self.names: dict[str, list[str]] = {}  # what actors are or were called -> who
         self.server_may_end = False
         self.decided = 0.0  # when a promise was broken, in seconds since the run began
         self.over = False  # what comes now belongs to nobody's promise
@@ -176,13 +184,16 @@ class Run:
         called = member.called or role.called or member.name
         name = self.scope.fill(called, actor.name, {"n": self._joined})
         self.scope.captured.setdefault(actor.name, {})["name"] = name
-        self.names[str(name)] = actor.name
+        self.names.setdefault(str(name), []).append(actor.name)
         if role.answers and isinstance(actor, Wire):
             actor.reflex = partial(self._answer, actor, role.answers)
         elif role.answers and isinstance(actor, Shell):
             actor.pages = [(str(row["is asked"]), keys) for row, keys in role.answers]
-        actor.start(startup.actor_launch(self, member, role))
-        actor.note("does", "starts" if role.kind != "wire" else "connects")
+        launch = startup.actor_launch(self, member, role)
+        actor.note("does", said_start(launch))
+        for line in launch.stdin or ():
+            actor.note("does", line, verb="types")
+        actor.start(launch)
 
     def _come_back(self, actor: Actor) -> None:
         """Whoever has left, or was killed, may join again; what was seen before stays said."""
@@ -261,7 +272,7 @@ class Run:
             if name in self.scenario.secrets or name in self.profile.secrets:
                 secrets.remember(value)
             if name == "name":
-                self.names[str(value)] = actor.name
+                self.names.setdefault(str(value), []).append(actor.name)
 
     def pattern(self, value: Any, actor: Actor, local: Mapping[str, Any] | None = None) -> Pattern:
         """The pattern that a value of a scenario stands for, in the shape of the actor's role."""
@@ -314,8 +325,7 @@ class Run:
                 self.wait_for(ready_or_gone, f"the prompt of {shell.name}")
             except BrokenPromiseError as broken:
                 if shell.reads_keys():
-                    broken.details += ("its program takes single keys: perhaps it edits its line"
-                                       " itself (view: screen or canvas), or shows a page",)  # fmt: skip
+                    broken.details += (TAKES_KEYS,)
                 raise
         if shell.ended is not None:
             raise BrokenPromiseError(
@@ -369,6 +379,14 @@ class Run:
         if self.held is not None:
             os.close(self.held.lock)
         return left
+
+
+def said_start(launch: Launch) -> str:
+    """How a program was started, as a person would write it."""
+    if not launch.command:
+        return "connects"
+    program, *arguments = launch.command
+    return f"starts {shlex.join([Path(program).name, *arguments])}"
 
 
 def _last_words(actor: Program) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from harness import calibration, laws
-from harness.actors import Actor
+from harness.actors import Actor, Hidden
 from harness.errors import (
     BrokenPromiseError,
     Exit,
@@ -76,6 +76,7 @@ class Outcome(Struct):
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     evidence: str = ""  # folder with what the run left behind
+    proof: Any = None  # a `prove.Proof`, if one was asked for
     decided: float = 0.0  # when it was broken, in seconds since the run began
     mute: list[str] = field(default_factory=list)  # terminals whose echo is switched off
     factor: float = 1.0  # by how much patience was stretched, for the machine
@@ -127,13 +128,13 @@ def run_scenario(
     row: Mapping[str, Any],
     options: Options,
     watch: Callable[[Event], None] | None = None,
-    begins: Callable[[float], None] | None = None,
+    beat: Callable[[], None] | None = None,
     make: Callable[..., Run] = Run,
 ) -> Outcome:
     """One run. Never raises: whatever happens is an outcome.
 
-    `watch` is told every event; `begins`, once the server is there, in how many seconds the
-    scenario has to be over; `make` makes the run.
+    `watch` is told every event; `beat` is called again and again as long as the run does not hang;
+    `make` makes the run.
     """
     began = time.monotonic()
     outcome = outcome_of(scenario, row, options)
@@ -144,7 +145,9 @@ def run_scenario(
     try:
         run = make(scenario, row, options_for(scenario, options), watch)
         outcome.factor = calibration.factor()
-        _play(run, outcome, begins)
+        if beat:
+            run.reactor.looks.append(beat)
+        _play(run, outcome)
     except BaseException as error:  # every way to fail has its own exit code
         _explain(error, outcome)
         if isinstance(error, KeyboardInterrupt):
@@ -186,13 +189,11 @@ def is_over(bug: KnownBug) -> bool:
     return datetime.now(tz=UTC).date() > bug.until
 
 
-def _play(run: Run, outcome: Outcome, begins: Callable[[float], None] | None) -> None:
+def _play(run: Run, outcome: Outcome) -> None:
     write_files(run.home, run.scenario.files, run.scope)
     run.start_server()
     bound = max(run.seconds(LONGEST), EXCHANGES * run.patience)
     run.reactor.looks.append(_end_of_time(bound))
-    if begins:
-        begins(bound)
     try:
         play(run)
     finally:
@@ -267,9 +268,28 @@ def _join(run: Run, actor: Actor, place: Place) -> None:
         raise
 
 
+def _all_answered(run: Run) -> None:
+    """Who asks without a word of his own may get the answer to another question, but none is lost."""
+    for actor in run.actors.values():
+        counted = actor.counted
+        if counted is None or not actor.alive or actor.frozen or actor.link is not None:
+            continue
+
+        def answered(asked: Collection[Hidden | None] = counted.asked) -> bool:
+            return all(question is None for question in asked)
+
+        if not run.reactor.until(answered, run.reactor.now() + run.patience) and actor.alive:
+            raise BrokenPromiseError(
+                f"{actor.name} was asked more often than it was answered: {counted.pattern}",
+                run.scenario.place,
+                ("the harness's own question was answered, one of the scenario was not",),
+            )
+
+
 def _last_fence(run: Run) -> None:
     """Settle every watch once more: by a round trip, else by closing and reading it out."""
     run.sync("last")
+    _all_answered(run)
     watched = {watch.actor.name: watch for watch in run.watches}
     if not watched:
         return

@@ -194,7 +194,8 @@ def chosen_runs(arguments: argparse.Namespace, scenarios: Sequence[Scenario]) ->
     rows = slice(None) if arguments.row is None else slice(arguments.row - 1, arguments.row)
     jobs = [Job(scenario, row) for scenario in scenarios for row in list(scenario.rows())[rows]]
     if arguments.shard:
-        jobs = share(jobs, *arguments.shard, _seconds(arguments.durations))
+        number, of = arguments.shard
+        jobs = share(jobs, number, of, _seconds(arguments.durations))
     if arguments.last_failed or arguments.failed_first:
         failed = recall().failed
         before = [job for job in jobs if _name(job) in failed]

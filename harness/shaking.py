@@ -30,6 +30,7 @@ class Shaker:
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
         self._random = random.Random(f"shake {name}")  # noqa: S311
+        self.did: list[str] = []
         self._halted: dict[str, tuple[Program, float]] = {}  # and when to let it go on
         run.reactor.looks.append(self._look)
 
@@ -42,17 +43,22 @@ class Shaker:
         if halt:
             self._halt(who, halt_for, actor)
         if wait:
+            self._did(actor, f"delayed by {delay * 1000:.0f} ms")
             self._run.reactor.until(lambda: False, time.monotonic() + delay)
+
+    def _did(self, actor: Actor, what: str) -> None:
+        actor.note("note", f"{what} (shake)")
+        self.did.append(f"{actor.name} {what}")
 
     def _halt(self, who: float, seconds: float, but: Actor) -> None:
         programs = [
             one for one in self._run.everybody()
             if isinstance(one, Program) and one is not but and one.alive and one.running
-            and not one.frozen and one.name not in self._halted
+            and not one.frozen
         ]  # fmt: skip
         if programs and not self._somebody_looks_at_sleep():
             program = programs[int(who * len(programs))]
-            program.note("note", f"halted for {seconds * 1000:.0f} ms (shake)")
+            self._did(program, f"halted for {seconds * 1000:.0f} ms")
             os.kill(program.process.pid, signal.SIGSTOP)
             self._halted[program.name] = (program, time.monotonic() + seconds)
 

@@ -58,7 +58,7 @@ def add_programs(parser: argparse.ArgumentParser) -> None:
         "--client", metavar="CMD", help="start this in every terminal, not the profile's program"
     )
     parser.add_argument(
-        "--at", type=_address, metavar="HOST:PORT", help="use a server that runs already"
+        "--at", type=host_and_port, metavar="HOST:PORT", help="use a server that runs already"
     )
     parser.add_argument(
         "--patience",
@@ -102,14 +102,19 @@ def add_attempts(parser: argparse.ArgumentParser) -> None:
 
 def add_evidence(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which single run is made, and what is kept of it."""
-    parser.add_argument(
-        "--row", type=_row, metavar="N", help="only this row of a scenario's matrix, from 1"
-    )
+    add_row(parser)
     parser.add_argument(
         "--evidence", default=FOLDER, metavar="DIR",
         help=f"keep what explains a failed run in a folder below DIR (default: {FOLDER}); "
         "always: of every run (always:DIR for another folder); none: nothing",
     )  # fmt: skip
+
+
+def add_row(parser: argparse.ArgumentParser) -> None:
+    """The argument that says which of a scenario's runs is made."""
+    parser.add_argument(
+        "--row", type=_row, metavar="N", help="only this row of a scenario's matrix, from 1"
+    )
 
 
 def with_evidence(options: Options, text: str) -> Options:
@@ -169,7 +174,8 @@ def _row(text: str) -> int:
     return int(text)
 
 
-def _address(text: str) -> tuple[str, int]:
+def host_and_port(text: str) -> tuple[str, int]:
+    """What `--at` is given; raises `ArgumentTypeError` for what is no address."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")

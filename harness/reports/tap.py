@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 
 from harness.errors import Exit
 from harness.report import clean
 from harness.runner import EXITS, Outcome
+
+DIRECTIVE = re.compile(r"#(?=\W*(?:skip|todo))", re.IGNORECASE)
 
 
 def text(outcomes: Sequence[Outcome]) -> str:
@@ -27,8 +30,8 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text without what TAP would read as the begin of a directive."""
-    return clean(text).replace("#", "\\#")
+    """Text without what would be read as a directive; not every reader knows the escape."""
+    return DIRECTIVE.sub("-", clean(text)).replace("#", "\\#")
 
 
 def _directive(outcome: Outcome) -> str:
