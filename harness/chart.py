@@ -28,7 +28,7 @@ FIRST, LAST = 200, 1_800  # events of a long run that the chart shows
 SOURCE = 2_000  # lines of the scenario that are shown
 WIDE = 600  # characters of one event
 MARKED = re.compile(r"\[-(?P<del>.*?)-\]|\{\+(?P<ins>.*?)\+\}")
-OWN = re.compile(r"starts|is sent SIG\w+|resizes to .*")  # acts that go to nobody else
+OWN = re.compile(r"starts( .*)?|is sent SIG\w+|resizes to .*")  # acts that go to nobody else
 ASKED = "> "  # how a question of the harness begins in the minutes; its answer does not
 KIND_OF_EVENT = {"does": "act", "sees": "sight", "fence": "fence", "note": "note"}
 
