@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Formats every file; what cannot be read is told, and the others are formatted all the same."""
+    """Formats every file; what cannot be read is told, the others are formatted all the same."""
     problems: list[Problem] = []
     changed = 0
     for path in _files(arguments.paths):

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,15 +23,14 @@ OURS = sorted((ROOT / "scenarios").rglob("*.yaml"))
 SIGNS = "{}[]:,#&*!|>'\"%@`-?\t\n ~$\\\0é\x85"
 
 
-def test_schema_and_loader_agree_about_1000_files(tmp_path):
+@pytest.mark.parametrize("start", range(1000, 2000, 100))
+def test_schema_and_loader_agree_about_1000_files(tmp_path, start):
     shutil.copy(PROFILE, tmp_path / "small.yaml")
     validator = Draft202012Validator(scenario_schema())
-    documents = {seed: drawn(random.Random(seed)) for seed in range(1000, 2000)}
+    documents = {seed: drawn(random.Random(seed)) for seed in range(start, start + 100)}
     differ = {seed: disagreement(doc, tmp_path, validator) for seed, doc in documents.items()}
     assert {seed: found for seed, found in differ.items() if found} == {}
-    valid = sum(validator.is_valid(document) for document in documents.values())
-    print(f"{len(documents)} files, {valid} of them valid, no disagreement")
-    assert 200 < valid < 800
+    assert 20 < sum(validator.is_valid(document) for document in documents.values()) < 80
 
 
 def test_a_hundred_broken_files_and_more_have_a_code_each():
@@ -55,7 +53,6 @@ def test_a_file_with_random_damage_is_read_or_told_with_a_place(tmp_path, seed):
             damaged[at : at + draw.randint(0, 3)] = draw.choices(SIGNS, k=draw.randint(0, 3))
         path = tmp_path / "damaged.yaml"
         path.write_text("".join(damaged))
-        began = time.monotonic()
         try:
             load_scenario(path)
         except ScenarioError as error:
@@ -64,7 +61,6 @@ def test_a_file_with_random_damage_is_read_or_told_with_a_place(tmp_path, seed):
             for problem in error.problems:
                 assert problem.code in CODES, problem
                 assert problem.place.line <= len(lines) + 1
-        assert time.monotonic() - began < 30
     assert told > 50
 
 
