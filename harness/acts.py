@@ -50,7 +50,7 @@ def drafts(run: Run, actor: Actor, value: Any) -> None:
     """Type a text without Enter."""
     shell = cast(Shell, actor)
     run.wait_until_ready(shell)
-    shell.note("does", f"{value} (without Enter)")
+    shell.note("does", f"{value} (without Enter)", verb="drafts")
     shell.type(str(value), submit=False)
 
 
@@ -68,7 +68,7 @@ def presses(_run: Run, actor: Actor, value: Any) -> None:
     """Press keys."""
     shell = cast(Shell, actor)
     for key in as_list(value):
-        shell.note("does", f"presses {key}")
+        shell.note("does", f"presses {key}", verb="presses")
         shell.press(KEYS[str(key)])
         if key in EMPTIES_THE_LINE:
             shell.draft = ""

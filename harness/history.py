@@ -1,8 +1,8 @@
 """The history of a run as messages: who sent what to whom, and who was told of it. For laws.
 
 A *message* is an act of the profile with an argument `text`, and `to` if it is for one person;
-its sight is the phrase of the same name, with `from` and `text`. The profile names them under
-`messages`. Both are recognised in the minutes of a run, however a scenario brought them about: by
+people are told of it by a phrase, mostly of the same name, with `from` and `text`. The profile says
+so under `messages`. Both are recognised in the minutes of a run, however they came about: by
 `does`, by a typed line or by a frame.
 """
 
@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from harness.errors import NotApplicableError
 from harness.journal import Event
-from harness.patterns import FramePattern, Item, Pattern, TextPattern
-from harness.scope import VARIABLE, names_used
+from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern
+from harness.scope import VARIABLE
 
 if TYPE_CHECKING:
     from harness.profile import Profile
     from harness.run import Run
 
+UNREADABLE = frozenset({"sends bytes", "drafts", "presses", "pastes"})  # acts in pieces
 EVERYBODY = ""  # addressee of a public message
+NOBODY = "?"  # somebody who is not in the cast, as far as the minutes tell
 
 
 class Sent(Struct, frozen=True, gc=False):
-    """A message as its sender gave it; `to` is an actor, `EVERYBODY`, or a name nobody has."""
+    """A message as its sender gave it; `to` is a person, `EVERYBODY`, or `NOBODY`."""
 
     number: int  # of the event
     sender: str
@@ -36,7 +37,7 @@ class Sent(Struct, frozen=True, gc=False):
 
 
 class Told(Struct, frozen=True, gc=False):
-    """A message as an observer was told of it; `speaker` is an actor, or a name nobody has."""
+    """A message as an observer was told of it; `speaker` is a person, or `NOBODY`."""
 
     number: int
     observer: str
@@ -45,16 +46,29 @@ class Told(Struct, frozen=True, gc=False):
 
 
 class History(Struct):
-    """What laws look at. Numbers are those of the events, in the order of arrival."""
+    """What laws look at. Numbers are those of the events, in the order of arrival.
+
+    Actors that had the same name, one after the other or as two sessions, are one *person*, called
+    like one of them: what is for one of them is for all.
+    """
 
     sent: list[Sent] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     since: dict[str, int] = field(default_factory=dict)  # actor -> present from here to the end
     actors: set[str] = field(default_factory=set)
-    # Acts as they were written, by actor; none for bytes, which may mean anything.
+    person: dict[str, str] = field(default_factory=dict)  # actor -> person, where it is another
+    # Acts as they were written, by actor; none for what came in pieces.
     did: dict[str, list[tuple[int, str | None]]] = field(default_factory=dict)
     _by_key: dict[tuple[str, str], list[Sent]] | None = None
     _pairs: list[tuple[Told, Sent | None]] | None = None
+
+    def who(self, actor: str) -> str:
+        """The person that an actor is."""
+        return self.person.get(actor, actor)
+
+    def is_for(self, sent: Sent, observer: str) -> bool:
+        """Whether an observer may be told of a message, as far as is known whom it is for."""
+        return sent.to in (EVERYBODY, NOBODY) or self.who(observer) in (sent.to, sent.sender)
 
     def sendings(self, speaker: str, text: str) -> list[Sent]:
         """The messages of a speaker with this text, in the order of sending."""
@@ -83,35 +97,23 @@ class History(Struct):
             known = self.sendings(told.speaker, told.text)
             key = (told.observer, told.speaker, told.text)
             at = following.get(key, 0)
-            while at < len(known) and not is_for(known[at], told.observer):
+            while at < len(known) and not self.is_for(known[at], told.observer):
                 at += 1
             following[key] = at + 1
             yield told, known[at] if at < len(known) else None
-
-
-def is_for(sent: Sent, observer: str) -> bool:
-    """Whether an observer may be told of a message."""
-    return observer in (sent.to, sent.sender) or sent.to == EVERYBODY
 
 
 class Recogniser:
     """What the lines and frames of one role mean."""
 
     def __init__(self, profile: Profile, role: str) -> None:
-        self._sends: list[Pattern] = []
-        self._told: list[Pattern] = []
-        for name in profile.messages:
-            try:
-                self._sends += [_open(s) for s in profile.act(name, role).values()]
-                self._told.append(_open(profile.phrase(name, role)))
-            except NotApplicableError:
-                continue
-        self._other = [
-            _open(shape)
-            for name in profile.phrases
-            if name not in profile.messages and (shape := profile.shape_of(name, role)) is not None
-            and "text" not in names_used(shape)
-        ]  # fmt: skip
+        acts = (act for act in profile.messages if profile.has_act(act, role))
+        self._sends = [_open(s) for act in acts for s in profile.act(act, role).values()]
+        shapes = {name: profile.shape_of(name, role) for name in profile.phrases}
+        messages = [shapes[name] for told in profile.messages.values() for name in told]
+        self._told = [_open(shape) for shape in messages if shape is not None]
+        # Where a message is told in the same words as something else, it may be a message.
+        self._other = [_open(s) for s in shapes.values() if s is not None and s not in messages]
 
     def __bool__(self) -> bool:
         return bool(self._told)
@@ -143,10 +145,13 @@ def _first(patterns: Iterable[Pattern], item: Item) -> dict[str, Any] | None:
 
 def _open(shape: Any) -> Pattern:
     """The pattern of everything that a shape may become: its arguments are captured."""
+    if isinstance(shape, Mapping) and set(shape) == {"re"}:
+        return RegexPattern(str(shape["re"]))  # its named groups are the arguments
     if isinstance(shape, Mapping):
-        return FramePattern(
-            {key: _captures(value, "json") for key, value in shape.items()}, _none, exact=False
-        )
+        exact = set(shape) == {"exactly"}
+        inner = shape["exactly"] if exact else shape
+        fields = {key: _captures(value, "json") for key, value in inner.items()}
+        return FramePattern(fields, _none, exact=exact)
     return TextPattern(str(_captures(shape, "rest")), _none)
 
 
@@ -175,8 +180,11 @@ def history_of(run: Run) -> History:
     """What happened in a run, as far as it was messages."""
     profile = run.profile
     roles = {name: Recogniser(profile, actor.role) for name, actor in run.actors.items()}
+    person = _persons(run.names)
+    people = {name: person[actors[0]] for name, actors in run.names.items()}
     history = History(
         actors={name for name, role in roles.items() if role},
+        person=person,
         since={
             name: actor.since
             for name, actor in run.actors.items()
@@ -184,26 +192,36 @@ def history_of(run: Run) -> History:
         },
     )
     for event in run.journal.events:
-        if event.actor in history.actors:
-            _recognise(event, roles[event.actor], history, run.names)
+        if event.actor in roles:
+            _recognise(event, roles[event.actor], history, people)
     return history
 
 
-def _recognise(event: Event, role: Recogniser, history: History, names: Mapping[str, str]) -> None:
+def _persons(names: Mapping[str, list[str]]) -> dict[str, str]:
+    """Actor -> person: actors that shared a name are one, named like one of them."""
+    person = {actor: actor for actors in names.values() for actor in actors}
+    for actors in names.values():
+        same = {person[actor] for actor in actors}
+        one = min(same)
+        person = {actor: one if other in same else other for actor, other in person.items()}
+    return person
+
+
+def _recognise(event: Event, role: Recogniser, history: History, people: Mapping[str, str]) -> None:
+    sender = history.who(event.actor)
     if event.kind == "does":
-        written = None if event.verb == "sends bytes" else event.text
-        history.did.setdefault(event.actor, []).append((event.number, written))
+        written = None if event.verb in UNREADABLE else event.text
+        history.did.setdefault(sender, []).append((event.number, written))
         found = role.sent(event)
         if found is not None and "text" in found:
-            to = _actor(str(found["to"]), names) if "to" in found else EVERYBODY
-            history.sent.append(Sent(event.number, event.actor, to, str(found["text"])))
+            to = _person(str(found["to"]), people) if "to" in found else EVERYBODY
+            history.sent.append(Sent(event.number, sender, to, str(found["text"])))
     elif event.kind == "sees":
         found = role.told(event)
         if found is not None and "text" in found:
-            speaker = _actor(str(found.get("from", "")), names)
+            speaker = _person(str(found.get("from", "")), people)
             history.told.append(Told(event.number, event.actor, speaker, str(found["text"])))
 
 
-def _actor(name: str, names: Mapping[str, str]) -> str:
-    """The actor of that name; a name of nobody as it is, marked."""
-    return names.get(name) or names.get(name.casefold()) or f"?{name}"
+def _person(name: str, people: Mapping[str, str]) -> str:
+    return people.get(name) or people.get(name.casefold()) or NOBODY

@@ -85,7 +85,7 @@ class Profile(Struct):
     phrases: dict[str, dict[str, Any]] = field(default_factory=dict)
     patience: float = 5.0
     secrets: list[str] = field(default_factory=list)  # names whose values nobody is shown
-    messages: list[str] = field(default_factory=list)  # acts that are phrases too, for the laws
+    messages: dict[str, list[str]] = field(default_factory=dict)  # act -> phrases, for the laws
     laws: list[LawLine] = field(default_factory=list)
     captured: set[str] = field(default_factory=set)
     warnings: list[Problem] = field(default_factory=list)
@@ -449,9 +449,18 @@ def _tables(root: Value, profile: Profile, check: Checker) -> None:
 
 def _laws(root: Value, profile: Profile, check: Checker) -> None:
     if (messages := root.get("messages")) is not None:
-        for message in check.listing(messages, "messages"):
-            both = sorted(set(profile.acts) & set(profile.phrases))
-            check.known(message, both, "act and phrase", "unknown-act")
-            profile.messages.append(str(message.data))
+        for act, phrases in _message_rows(messages, check):
+            if check.known(act, profile.acts, "act", "unknown-act"):
+                told = profile.messages.setdefault(str(act.data), [])
+                for phrase in phrases.values:
+                    check.known(phrase, profile.phrases, "phrase", "unknown-phrase")
+                    told.append(str(phrase.data))
     if (lines := root.get("laws")) is not None:
         profile.laws = [line for line, _ in read_laws(lines, check)]
+
+
+def _message_rows(messages: Value, check: Checker) -> list[tuple[Value, Value]]:
+    """Acts with their phrases: a list means the phrases of the same names."""
+    if messages.kind == "mapping":
+        return messages.pairs
+    return [(item, item) for item in check.listing(messages, "messages")]

@@ -19,8 +19,8 @@ from harness.codes import number
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.expect import Expectation
 from harness.fences import Fences
-from harness.history import History, history_of
 from harness.guardian import remove_tree
+from harness.history import History, history_of
 from harness.home import new_home
 from harness.journal import Event, Journal
 from harness.language import Clause, Member, Scenario

@@ -210,7 +210,10 @@ PROFILE: dict[str, tuple[Schema, str]] = {
     "acts": (TABLE_OF_ROLES, "what a role does"),
     "phrases": (TABLE_OF_ROLES, "how a role is told something"),
     "patience": (DURATION, "when to give up"),
-    "messages": (_list(TEXT), "acts that are phrases too"),
+    "messages": (
+        _any(_list(TEXT), {"type": "object", "additionalProperties": TEXTS}),
+        "acts that are phrases too, or acts with their phrases",
+    ),
     "laws": (_list(_ref("law")), "promises over every history"),
     "secrets": (TEXTS, "names whose values nobody is shown"),
 }

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from programs.kit import closing, run
+from programs.kit import DAEMON, PROFILE, closing, harness, run, written
 
-from harness.history import EVERYBODY, History, Sent, Told, is_for
+from harness.history import EVERYBODY, History, Sent, Told
 from harness.laws import laws
 
 CAST = ("ana", "ben", "cid", "dan")
@@ -26,7 +26,7 @@ def right_history(seed: int, size: int = 40) -> History:
         history.sent.append(sent)
         number += 1
         for name in CAST:
-            if is_for(sent, name):
+            if history.is_for(sent, name):
                 on_the_way[name].append(sent)
             if dice.random() < 0.5:
                 number = _tell(history, name, on_the_way[name], number)
@@ -100,7 +100,7 @@ def invented(history, dice):
 def leaked(history, dice):
     private = [s for s in history.sent if s.to not in (EVERYBODY, s.sender) and s.text != "hi"]
     sent = dice.choice(private)
-    third = dice.choice([name for name in CAST if not is_for(sent, name)])
+    third = dice.choice([name for name in CAST if not history.is_for(sent, name)])
     history.told.append(Told(10_000, third, sent.sender, sent.text))
     return {sent.number, 10_000}
 
@@ -167,6 +167,17 @@ def test_words_in_an_act_that_is_no_message_by_the_profile_are_not_invented():
     assert broken("nothing invented", history) is None
 
 
+def test_two_sessions_of_one_name_are_one_person():
+    history = History(
+        sent=[Sent(1, "ana", "ben", "psst")],
+        told=[Told(2, "again", "ana", "psst")],
+        actors={"ana", "ben", "again"},
+    )
+    assert broken("private stays private", history).witness == (1, 2)
+    history.person["again"] = "ben"
+    assert broken("private stays private", history) is None
+
+
 TALK = """
     scenario: What the laws say of a talk in which little is expected
     cast: {{ana: '{dress}', ben: '{dress}', cid: '{dress}'}}
@@ -197,6 +208,18 @@ def test_real_programs_are_judged_by_the_laws_alone(tmp_path, dress, fault, law,
     assert f"law {law!r}: " in done.stdout
     assert said in done.stdout
     assert "scenario.yaml:9:8: " in done.stdout
+
+
+def test_a_law_of_the_profile_can_be_taken_away(tmp_path):
+    profile = tmp_path / "strict.yaml"
+    text = PROFILE.read_text().replace("${here}", str(PROFILE.parent))
+    profile.write_text(text + "laws: [private stays private]\n")
+    talk = TALK.format(dress="wire", law="at most once")
+    waived = TALK.format(dress="wire", law="{without: private stays private}")
+    server = f"{DAEMON} ${{server.port}} --fault leak-dm"
+    for scenario, code in ((talk, 1), (waived, 0)):
+        path = written(tmp_path, scenario)
+        assert harness("run", path, "--profile", profile, "--server", server).returncode == code
 
 
 def test_an_unknown_law_is_refused_with_the_known_ones(tmp_path):
