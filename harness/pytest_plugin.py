@@ -152,7 +152,8 @@ class ScenarioItem(pytest.Item):
         if not isinstance(excinfo.value, ScenarioFailure):
             return super().repr_failure(excinfo, style)
         title, what, *rest = report(excinfo.value.outcome).split("\n")
-        return "\n".join([what, title, *rest])
+        where = what.replace(f"{self.path}:", f"{self.nodeid.partition('::')[0]}:", 1)
+        return "\n".join([where, title, *rest])
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where it stands, and its title."""
@@ -181,10 +182,10 @@ def play(config: pytest.Config, job: Job) -> Outcome:
     if POOL not in config.stash:
         config.stash[POOL] = Pool()
     pool = config.stash[POOL]
-    pool.start(job, _options(config))
+    number = pool.start(job, _options(config))
     while True:
         told = pool.next()
-        if told is not None and isinstance(told[1], Outcome):
+        if told is not None and told[0] == number and isinstance(told[1], Outcome):
             return told[1]
 
 

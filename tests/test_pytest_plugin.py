@@ -74,7 +74,7 @@ def test_a_failure_is_the_conversation_with_its_line_marked(folder):
     written(folder, BAD, "bad.yaml")
     done = ran(folder)
     assert done.returncode == 1, done.stdout
-    assert re.search(r"FAILED bad\.yaml::scenario - \S*bad\.yaml:6:5: ana sees", done.stdout)
+    assert re.search(r"FAILED bad\.yaml::scenario - bad\.yaml:6:5: ana sees", done.stdout)
     assert "  >    6 |     ana sees: HELLO" in done.stdout
     assert re.search(r"^ +\d\.\d+ < hello$", done.stdout, re.MULTILINE)
     assert "Traceback" not in done.stdout
@@ -94,7 +94,7 @@ def test_a_wrong_scenario_is_an_error_with_its_place_and_its_repair(folder):
     written(folder, WRONG, "wrong.yaml")
     done = ran(folder)
     assert done.returncode == 2
-    assert re.search(r"wrong\.yaml:6:5: .*'seas'", done.stdout)
+    assert re.search(r"wrong\.yaml:6:9: .*'seas'", done.stdout)
     assert "Traceback" not in done.stdout
 
 
