@@ -92,7 +92,7 @@ class Actor(ABC):
 
     def deliver(self, text: str, frame: Any = None, *, is_frame: bool = False) -> None:
         """Something arrived."""
-        item = Item(text, time.monotonic(), frame, is_frame)
+        item = Item(text, self._reactor.now(), frame, is_frame)
         item.hidden = self._is_ours(item)
         self.items.append(item)
         self.note("fence" if item.hidden else "sees", text, data=frame)
@@ -113,6 +113,8 @@ class Actor(ABC):
                 waiting.seen = True
                 self.hidden.remove(waiting)
                 return True
+            if self.kind == "wire" and waiting.pattern.match(item, part=True) is not None:
+                waiting.seen = True  # something stands before it: an answer, and no secret
         return bool(self.marks) and not self.marks.isdisjoint(TOKEN.findall(item.text))
 
     def note(self, kind: str, text: str, *, verb: str = "", data: Any = None) -> None:

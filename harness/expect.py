@@ -6,15 +6,15 @@ fence: what is missing then is not coming, what did not leak by then did not lea
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.actors import Actor
 from harness.diff import short
-from harness.errors import BrokenPromiseError, Place
+from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
 from harness.patterns import NEAR, Item, Pattern, RegexPattern, nearest
-from harness.programs import Program
+from harness.programs import Program, Shell
+from harness.screen import HOW_TO_MAKE, Snapshot, pictured
 
 if TYPE_CHECKING:
     from harness.language import Clause
@@ -39,6 +39,7 @@ class Expectation:
         self.at = 0.0  # arrival of what met it
         self.grade = ""  # how it was decided
         self.chosen = ""
+        self.took: list[tuple[int, dict[str, Any]]] = []  # items that met it, and what they gave
 
     @property
     def place(self) -> Place:
@@ -113,6 +114,7 @@ class Expectation:
     def take(self, at: int, item: Item, found: dict[str, Any]) -> None:
         """An item is what was expected."""
         self.actor.claimed.add(at)
+        self.took.append((at, found))
         self.at = max(self.at, item.at)
         self.run.capture(self.actor, found, self.place)
 
@@ -241,21 +243,38 @@ class SeesOnly(Sees):
 
 
 class Shows(Expectation):
-    """The screen, as a person sees it, has these texts now."""
+    """The screen, as a person sees it, has these texts now (`screen.OnScreen`)."""
+
+    actor: Shell
+    patterns: list[Any]
+
+    def wanted(self) -> list[Any]:
+        """What the screen has not got."""
+        return [p for p in self.patterns if p.find(self.actor.view) is None]
 
     def look(self) -> None:
-        """Look at what has arrived."""
-        rows = [Item(row, 0.0) for row in self.actor.picture()]
-        self.met = all(
-            any(p.match(row, part=True) is not None for row in rows) for p in self.patterns
-        )
-        self.at = self.at or time.monotonic()
+        """Look at the screen as it is."""
+        found = [p.find(self.actor.view) for p in self.patterns]
+        self.met = None not in found
+        self.at = self.at or self.run.reactor.now()
+        for one in found if self.met else ():
+            self.run.capture(self.actor, one or {}, self.place)
 
     def missing(self, why: str) -> BrokenPromiseError:
         """The failure to raise, with what was there instead."""
-        broken = super().missing(why)
-        picture = tuple(f"  | {row}" for row in self.actor.picture())
-        return BrokenPromiseError(broken.what, self.place, ("its screen:", *picture))
+        first = next(iter(self.wanted()), None)
+        absent = first.absent() if isinstance(first, Snapshot) else ""
+        if absent:
+            raise ScenarioError([Problem(self.place, absent, HOW_TO_MAKE)])
+        what = f"{self.actor.name} {self.clause.verb.name}: {first} — {why}"
+        told = first.miss(self.actor.view) if first else []
+        return BrokenPromiseError(what, self.place, tuple(told))
+
+    def accept(self) -> None:
+        """Write the snapshot files from the screen as it is now."""
+        for pattern in self.patterns:
+            if isinstance(pattern, Snapshot):
+                pattern.write(self.actor.view)
 
 
 class Never(Expectation):
@@ -295,12 +314,24 @@ class Never(Expectation):
 
 
 class NeverShows(Never):
-    """The screen never has one of these texts."""
+    """The screen never has one of these texts: it is looked at whenever something was drawn."""
+
+    actor: Shell
+    patterns: list[Any]
+    _looked = -1  # how often something had been drawn then
 
     def look(self) -> None:
-        """Look at what has arrived."""
-        for row in self.actor.picture():
-            self._judge(Item(row, 0.0))
+        """Look at the screen as it is."""
+        if self._looked == self.actor.drawings:
+            return
+        self._looked = self.actor.drawings
+        for pattern in self.patterns:
+            if pattern.find(self.actor.view) is not None:
+                raise BrokenPromiseError(
+                    f"{self.actor.name} {self.clause.verb.name}: {pattern} — but it does",
+                    self.place,
+                    tuple(pictured(self.actor.picture())),
+                )
 
 
 class IsClosed(Expectation):
@@ -311,12 +342,12 @@ class IsClosed(Expectation):
         how = self.actor.ended
         if how is None:
             return
-        wanted = self.clause.value
+        wanted = self.run.scope.fill(self.clause.value, self.actor.name)
         if wanted and how != wanted:
             raise BrokenPromiseError(
                 f"{self.actor.name} is closed: {wanted} — but it was {how}", self.place
             )
-        self.met, self.at = True, self.at or time.monotonic()
+        self.met, self.at = True, self.at or self.run.reactor.now()
 
     def settle(self, grade: str) -> None:
         """An end is not on the way of a fence: wait for it."""
@@ -343,7 +374,7 @@ class Exits(IsClosed):
             raise BrokenPromiseError(
                 f"{actor.name} exits: {wanted} — but {actor.ended}", self.place
             )
-        self.met, self.at = True, self.at or time.monotonic()
+        self.met, self.at = True, self.at or self.run.reactor.now()
 
 
 class CannotJoin(Sees):

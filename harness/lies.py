@@ -9,6 +9,7 @@ and only show how strict a clause is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
@@ -22,14 +23,14 @@ from pyte.screens import Char
 
 from harness.errors import Place
 from harness.expect import CannotJoin, Exits, Expectation, IsClosed, Never, NeverShows, Shows
-from harness.language import LawLine
+from harness.laws import LawLine
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern
 from harness.programs import Program, said_exit
 from harness.rehearsal import Entry, GhostView, Judged, Record, Rehearsal, Screen, copy_of, item_of
-from harness.scope import VARIABLE, names_used
+from harness.scope import VARIABLE, UnboundError, names_captured, names_used
 from harness.screen import Snapshot, Styled, Text
 from harness.steps import Exchange
-from harness.verbs import FORMS
+from harness.values import COMPARISON
 
 ALIEN = "nobody has sent this"
 MOST = 6  # items of one clause that are lied about, the first and the last ones
@@ -177,16 +178,16 @@ def example(pattern: Pattern) -> Item | None:
 
 def _examples(pattern: Pattern) -> Iterator[Item]:
     if isinstance(pattern, FramePattern):
-        frame = _sample(pattern, pattern._fields)
+        frame = _sample(pattern, pattern.fields)
         yield Item(json.dumps(frame, ensure_ascii=False), 0.0, frame, is_frame=True)
     elif isinstance(pattern, TextPattern):
-        text = "".join(part or "something" for part in pattern._parts)
+        text = "".join(part or "something" for part in pattern.parts)
         yield Item(text, 0.0)
     if isinstance(pattern, TextPattern | RegexPattern):
         draw = rstr.Rstr(random.Random(1))  # noqa: S311
         for _ in range(TRIES):
             try:
-                yield Item(draw.xeger(pattern._regex), 0.0)
+                yield Item(draw.xeger(pattern.regex), 0.0)
             except (ValueError, KeyError, NotImplementedError):  # it does not know them all
                 return
 
@@ -204,9 +205,9 @@ def _sample(pattern: FramePattern, value: Any) -> Any:
     if whole and whole["name"]:
         kind = whole["kind"]
         if kind is None:
-            return pattern._lookup(whole["name"])
+            return pattern.lookup(whole["name"])
         return 4711 if kind == "int" else SAMPLES[kind]
-    found = example(TextPattern(value, pattern._lookup))
+    found = example(TextPattern(value, pattern.lookup))
     return found.text if found else value
 
 
@@ -229,12 +230,12 @@ def screen_with(screen: Screen, change: Callable[[Any], Any], pattern: Any) -> S
 def forbidden_screen(screen: Screen, pattern: Any) -> Screen | None:
     """The screen with what must never be on it, if we can draw that."""
     if isinstance(pattern, Snapshot):
-        return structs.replace(screen, rows=pattern._rows())
-    found = example(pattern._pattern) if isinstance(pattern, Text | Styled) else None
+        return structs.replace(screen, rows=pattern.rows())
+    found = example(pattern.pattern) if isinstance(pattern, Text | Styled) else None
     if found is None:
         return None
-    style = pattern._style if isinstance(pattern, Styled) else {}
-    cells = [Char(char, **{key: value for key, value in style.items()}) for char in found.text]
+    style = pattern.style if isinstance(pattern, Styled) else {}
+    cells = [Char(char, **style) for char in found.text]
     return structs.replace(screen, drawn=[*screen.drawn, cells])
 
 
@@ -314,6 +315,9 @@ class Story:
     def delayed(self, number: int, turn: int) -> list[Entry] | None:
         """An item that comes when its exchange is over; none if the channel ends before that."""
         entry, (_, end) = self.entries[number], self.turns[turn]
+        counted = self.honest.ghost(entry.actor).counted
+        if counted and counted.pattern.match(item_of(entry)) is not None:
+            return None  # who asks without a word of his own takes the next answer for this one
         between = self.entries[number:end]
         if end >= len(self.entries) or any(
             e.actor == entry.actor and e.kind in ("end", "start") for e in between
@@ -350,7 +354,7 @@ class Story:
     def targets(self) -> Iterator[Target]:
         """Everything in the scenario's own steps that expects something."""
         exchanges = [step for step in self.honest.scenario.steps if isinstance(step, Exchange)]
-        seen: dict[tuple[Place, str], int] = {}
+        seen: set[Place] = set()
         for judged in self._first_and_last(self.honest.judged):
             yield self._expectation(judged, exchanges)
         for exchange in exchanges:
@@ -360,7 +364,7 @@ class Story:
             )
             if turn is None or exchange.place in seen:  # it never came to that
                 continue
-            seen[exchange.place, ""] = turn
+            seen.add(exchange.place)
             yield from self._questions(exchange, turn)
             yield from self._checks(exchange)
         for law in self.honest.scenario.laws:
@@ -556,7 +560,7 @@ class Story:
 
     def _questions(self, exchange: Exchange, turn: int) -> Iterator[Target]:
         for clause in exchange.clauses:
-            if clause.verb is not FORMS["is asked"]:
+            if clause.verb.name != "is asked":
                 continue
             for actor in clause.who:
                 if actor in self.honest.actors:
@@ -585,9 +589,22 @@ class Story:
             for name in dict.fromkeys(names_used(text)):
                 found = self._captured(name, actor)
                 if found is not None:
-                    records = self._other_values(*found)
+                    records = self._other_values(*found, self._other_side(text, name, actor))
                     lies.append(Lie("another value", f"${{{name}}}", records))
+                elif (login := self._learnt(name, actor)) is not None:
+                    lies.append(Lie("another value", f"${{{name}}}", self._other_names(*login)))
             yield Target(check.place, actor, "check", text, lies)
+
+    def _other_side(self, text: str, name: str, actor: str) -> list[Any]:
+        """What a name is compared with: where they must not be equal, the value to lie with."""
+        match = COMPARISON.match(text)
+        sides = [match[1], match[3]] if match else []
+        found = []
+        for side in sides:
+            with contextlib.suppress(UnboundError):
+                if name not in names_used(side):
+                    found.append(self.honest.scope.fill(side, actor))
+        return found
 
     def _captured(self, name: str, actor: str) -> tuple[int, Any] | None:
         """The item that a name was taken from last, and its value."""
@@ -599,14 +616,37 @@ class Story:
                     return number, found[inner]
         return None
 
-    def _other_values(self, number: int, value: Any) -> Iterator[list[Entry]]:
+    def _learnt(self, name: str, actor: str) -> tuple[int, str, str] | None:
+        """The act by which an actor learnt a name at his login, and which."""
+        head, _, inner = name.rpartition(".")
+        owner = head or actor
+        member = self.honest.members.get(owner)
+        login = self.honest.role(member).login if member else []
+        known = {
+            captured
+            for exchange in login
+            for clause in exchange.clauses
+            for captured, _ in names_captured(clause.value)
+        }
+        for at, entry in reversed(list(enumerate(self.entries))):
+            if inner in known and inner in entry.state.get(f"captured {owner}", {}):
+                return at, owner, inner
+        return None
+
+    def _other_names(self, number: int, owner: str, name: str) -> Iterator[list[Entry]]:
+        entry, key = self.entries[number], f"captured {owner}"
+        known = entry.state[key]
+        other = {**entry.state, key: {**known, name: changed(known[name])}}
+        yield self.instead(number, copy_of(entry, state=other))
+
+    def _other_values(self, number: int, value: Any, near: list[Any]) -> Iterator[list[Entry]]:
         """The record with other values, near ones and far ones."""
         others: list[Any] = [changed(value), f"{value}x"]
         if isinstance(value, int):
             others = [value + 1, value - 1, value + 1000, -1000 - value, 0]
         elif isinstance(value, str) and value.lstrip("-").isdecimal():
             others = [str(int(value) + step) for step in (1, -1, 1000)] + ["0", *others]
-        for other in others:
+        for other in [*others, *near]:
             if other != value:
                 yield self.instead(number, with_value(self.entries[number], value, other))
 
@@ -636,7 +676,10 @@ class Story:
             elif kind == "leak":
                 for actor in self.honest.actors.values():
                     ghost = self.honest.ghost(actor.name)
-                    if actor.name != entry.actor and ghost.kind == self.honest.ghost(entry.actor).kind:
+                    if (
+                        actor.name != entry.actor
+                        and ghost.kind == self.honest.ghost(entry.actor).kind
+                    ):
                         yield self.before(number + 1, copy_of(entry, actor=actor.name))
             else:
                 yield from self._swapped_with_earlier(entry, items)

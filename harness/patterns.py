@@ -61,31 +61,31 @@ class TextPattern:
 
     def __init__(self, text: str, lookup: Lookup) -> None:
         self._text = text
-        self._regex, self._kinds = compile_text(text, lookup)
-        self._parts = parts_of(text, lookup)
+        self.regex, self._kinds = compile_text(text, lookup)
+        self.parts = parts_of(text, lookup)
         self.blank = not text.strip()
 
     def match(self, item: Item, *, part: bool = False) -> Found | None:
         """What was captured, or none."""
         if part or item.is_frame:
-            found = self._regex.search(item.text)
+            found = self.regex.search(item.text)
         else:
-            found = self._regex.fullmatch(item.text.rstrip())
+            found = self.regex.fullmatch(item.text.rstrip())
         if found is None:
             return None
         return {name: typed(found[name], kind) for name, kind in self._kinds.items()}
 
     def likeness(self, item: Item) -> float:
         """How much an item looks like what was expected."""
-        return diff.likeness(_within(self._parts, item), item.text)
+        return diff.likeness(_within(self.parts, item), item.text)
 
     def differences(self, item: Item) -> list[str]:
         """The words that differ."""
-        return [_words(_within(self._parts, item), item.text)]
+        return [_words(_within(self.parts, item), item.text)]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where in a text it stands."""
-        return [found.span() for found in self._regex.finditer(text)]
+        return [found.span() for found in self.regex.finditer(text)]
 
     def __str__(self) -> str:
         return self._text
@@ -98,12 +98,12 @@ class RegexPattern:
 
     def __init__(self, expression: str, lookup: Lookup = unknown) -> None:
         self._kinds: dict[str, str] = {}
-        self._regex = re.compile(expression_of(expression, lookup, self._kinds))
+        self.regex = re.compile(expression_of(expression, lookup, self._kinds))
 
     def match(self, item: Item, *, part: bool = False) -> Found | None:
         """What was captured, or none."""
         whole = not part and not item.is_frame
-        found = (self._regex.fullmatch if whole else self._regex.search)(item.text.rstrip("\n"))
+        found = (self.regex.fullmatch if whole else self.regex.search)(item.text.rstrip("\n"))
         if found is None:
             return None
         kinds = self._kinds
@@ -114,22 +114,23 @@ class RegexPattern:
 
     def likeness(self, item: Item) -> float:
         """How much an item looks like what was expected, by the expression's literal parts."""
-        return diff.likeness(_within(self._parts, item), item.text)
+        return diff.likeness(_within(self.parts, item), item.text)
 
     def differences(self, item: Item) -> list[str]:
         """The words that differ from the expression's literal parts."""
-        return [_words(_within(self._parts, item), item.text)]
+        return [_words(_within(self.parts, item), item.text)]
 
     @cached_property
-    def _parts(self) -> list[str | None]:
-        return list(_literals(backtracking.parser.parse(self._regex.pattern)))
+    def parts(self) -> list[str | None]:
+        """Its literal parts, and gaps where it takes anything."""
+        return list(_literals(backtracking.parser.parse(self.regex.pattern)))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where in a text it stands."""
-        return [found.span() for found in self._regex.finditer(text)]
+        return [found.span() for found in self.regex.finditer(text)]
 
     def __str__(self) -> str:
-        return f"{{re: {self._regex.pattern!r}}}"
+        return f"{{re: {self.regex.pattern!r}}}"
 
 
 class FramePattern:
@@ -138,14 +139,14 @@ class FramePattern:
     blank = False
 
     def __init__(self, fields: Mapping[str, Any], lookup: Lookup, *, exact: bool) -> None:
-        self._fields, self._lookup, self._exact = dict(fields), lookup, exact
+        self.fields, self.lookup, self._exact = dict(fields), lookup, exact
 
     def match(self, item: Item, *, part: bool = False) -> Found | None:
         """What was captured, or none."""
         del part
         found: Found = {}
-        same = isinstance(item.frame, Mapping) and self._same(self._fields, item.frame, found)
-        if not same or (self._exact and set(item.frame) != set(self._fields)):
+        same = isinstance(item.frame, Mapping) and self._same(self.fields, item.frame, found)
+        if not same or (self._exact and set(item.frame) != set(self.fields)):
             return None
         return found
 
@@ -191,7 +192,7 @@ class FramePattern:
             return self._same_variable(single["name"], single["kind"], have, found)
         if not isinstance(have, str):
             return False
-        regex, kinds = compile_text(want, self._lookup)
+        regex, kinds = compile_text(want, self.lookup)
         match = regex.fullmatch(have)
         if match:
             found.update({name: typed(match[name], kind) for name, kind in kinds.items()})
@@ -199,7 +200,7 @@ class FramePattern:
 
     def _same_variable(self, name: str, kind: str | None, have: Any, found: Found) -> bool:
         if kind is None:
-            return equal(self._lookup(name), have)
+            return equal(self.lookup(name), have)
         if kind == "int":
             fits = isinstance(have, int) and not isinstance(have, bool)
         else:
@@ -214,14 +215,14 @@ class FramePattern:
         """How much an item looks like what was expected: the mean of its fields."""
         if not isinstance(item.frame, Mapping):
             return diff.likeness([str(self)], item.text) / 2
-        scores = [self._alike(want, item.frame.get(key)) for key, want in self._fields.items()]
+        scores = [self._alike(want, item.frame.get(key)) for key, want in self.fields.items()]
         return sum(scores) / len(scores) if scores else 0.0
 
     def _alike(self, want: Any, have: Any) -> float:
         if have is None or self._same(want, have, {}):
             return float(have is not None)
         if isinstance(want, str) and isinstance(have, str):
-            return diff.likeness(parts_of(want, self._lookup), have)
+            return diff.likeness(parts_of(want, self.lookup), have)
         return diff.likeness([_json(want)], _json(have)) / 2
 
     def differences(self, item: Item) -> list[str]:
@@ -230,10 +231,10 @@ class FramePattern:
             return [f"{'but':10}that is no frame with fields"]
         lines = [
             self._difference(path, want, have, item.frame)
-            for path, want, have in diff.fields(self._fields, item.frame, self._is)
+            for path, want, have in diff.fields(self.fields, item.frame, self._is)
         ]
         if self._exact:
-            besides = [key for key in item.frame if key not in self._fields]
+            besides = [key for key in item.frame if key not in self.fields]
             lines += [f"{'besides':10}{key}: {_json(item.frame[key])}" for key in besides]
         return lines
 
@@ -242,18 +243,18 @@ class FramePattern:
 
     def _difference(self, path: str, want: Any, have: Any, frame: Mapping[str, Any]) -> str:
         if have is diff.MISSING:
-            spare = [key for key in frame if key not in self._fields]
+            spare = [key for key in frame if key not in self.fields]
             near = difflib.get_close_matches(path, spare)
             hint = f" (but there is {near[0]})" if near else ""
             return f"{'missing':10}{path}: {diff.short(_json(want))}{hint}"
         if isinstance(want, str) and isinstance(have, str):
-            marked = diff.words(parts_of(want, self._lookup), have)
+            marked = diff.words(parts_of(want, self.lookup), have)
         else:
             marked = f"[-{diff.short(_json(want))}-]{{+{diff.short(_json(have))}+}}"
         return f"{'differs':10}{path}: {marked}"
 
     def __str__(self) -> str:
-        text = _json(self._fields)
+        text = _json(self.fields)
         return f"{{exactly: {text}}}" if self._exact else text
 
 

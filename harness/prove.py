@@ -17,15 +17,17 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from harness.diff import short
 from harness.errors import BrokenPromiseError, HarnessError, Place
 from harness.journal import Event
 from harness.language import Scenario
 from harness.lies import Story, Target
 from harness.patterns import Item, Pattern
-from harness.rehearsal import Entry, RecordedRun, Rehearsal, item_of, rehearse
+from harness.rehearsal import Entry, Record, RecordedRun, Rehearsal, item_of, rehearse
 from harness.run import Options
 from harness.runner import Outcome, run_scenario
 from harness.scope import VARIABLE
+from harness.verbs import FORMS
 
 # What programs print when they die, or when somebody has blundered: to forbid it needs no reason.
 CRASHES = re.compile(r"(?i)traceback|panic|exception|fatal|segmentation|core dumped|assertion")
@@ -38,7 +40,7 @@ class Told(Struct, frozen=True):
     about: str
     counts: bool  # whether it contradicts what the clause claims
     noticed: bool
-    by: str = ""  # "itself", or the place of the clause or law that noticed it
+    by: str = ""  # "itself", or where the clause or law stands that noticed it
 
 
 class Tried(Struct):
@@ -95,7 +97,7 @@ def prove_scenario(
     row: Mapping[str, Any],
     options: Options,
     watch: Callable[[Event], None] | None = None,
-    begins: Callable[[float], None] | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Outcome:
     """One live run, and if it passed, all the lies about it: `Outcome.proof`. Never raises."""
     runs: list[RecordedRun] = []
@@ -104,7 +106,7 @@ def prove_scenario(
         runs.append(RecordedRun(*given))
         return runs[-1]
 
-    outcome = run_scenario(scenario, row, options, watch, begins, make)
+    outcome = run_scenario(scenario, row, options, watch, beat, make)
     if outcome.status == "passed":
         try:
             outcome.proof = prove(runs[0], row)
@@ -120,16 +122,23 @@ def prove(run: RecordedRun, row: Mapping[str, Any]) -> Proof:
     broken = rehearse(honest)
     proof = Proof()
     if broken is not None:
-        proof.different, proof.at = f"fails from the record: {broken.what}", broken.place
+        proof.different, proof.at = f"failed from the record: {broken.what}", broken.place
         return proof
     live, ghost = run.judged, honest.verdicts
     odd = next((a for a, b in zip(live, ghost, strict=False) if _key(a) != _key(b)), None)
     if odd is not None or len(live) != len(ghost):
-        proof.different = f"is decided otherwise from the record: {odd or 'more or less clauses'}"
+        what = f"{odd.actor} {odd.verb} ({odd.grade})" if odd else "another number of clauses"
+        proof.different = f"decided otherwise from the record: {what}"
+        proof.at = odd.place if odd else None
         return proof
-    story = Story(run.record, honest)
-    said = list(_said(run, story))
-    judge = _Judge(run, row, honest)
+    proof.tried = list(lie_about(honest, run.record, row))
+    return proof
+
+
+def lie_about(honest: Rehearsal, record: Record, row: Mapping[str, Any]) -> Iterator[Tried]:
+    """Tell every lie about a record that was judged honestly."""
+    story, judge = Story(record, honest), _Judge(honest, record, row)
+    said = list(_said(honest, story))
     for target in story.targets():
         tried = Tried(target.place, target.actor, target.verb, target.wanted)
         tried.told = [
@@ -138,8 +147,7 @@ def prove(run: RecordedRun, row: Mapping[str, Any]) -> Proof:
             for by in [judge.noticed_by(target, lie.records)]
         ]
         tried.unsaid = [str(p) for p in target.forbidden if not _is_sayable(p, said)]
-        proof.tried.append(tried)
-    return proof
+        yield tried
 
 
 def _key(verdict: Any) -> tuple[Any, ...]:
@@ -149,26 +157,26 @@ def _key(verdict: Any) -> tuple[Any, ...]:
 class _Judge(Struct):
     """Plays records in which something is not true."""
 
-    run: RecordedRun
-    row: Mapping[str, Any]
     honest: Rehearsal
+    record: Record
+    row: Mapping[str, Any]
 
     def noticed_by(self, target: Target, records: Iterable[list[Entry]]) -> str:
         """Who noticed one of these lies: `itself`, another place, or nobody."""
         for entries in records:
             broken = self._play(target, entries)
             if broken is not None:
-                own = broken.place is None or broken.place == target.place
-                return "itself" if own else str(broken.place)
+                own = broken.place == target.place
+                return "itself" if own else str(broken.place or broken.what)
         return ""
 
     def _play(self, target: Target, entries: list[Entry]) -> BrokenPromiseError | None:
-        run = self.run
-        rehearsal = Rehearsal(run.scenario, self.row, run.options, run.record, entries)
+        run = self.honest
+        rehearsal = Rehearsal(run.scenario, self.row, run.options, self.record, entries)
         try:
             if target.law is None:
                 return rehearse(rehearsal)
-            rehearsal.judge_alone(target.law, self.honest.scope.captured)
+            rehearsal.judge_alone(target.law, run.scope.captured)
         except BrokenPromiseError as broken:
             return broken
         except HarnessError as wrong:  # a name that was never captured: the run does not pass
@@ -179,7 +187,7 @@ class _Judge(Struct):
 # What is said at all.
 
 
-def _said(run: RecordedRun, story: Story) -> Iterator[Item]:
+def _said(run: Rehearsal, story: Story) -> Iterator[Item]:
     """Everything that anybody says or is told in a run, and all that the profile has words for."""
     for entry in story.entries:
         if entry.kind == "item":
@@ -188,7 +196,9 @@ def _said(run: RecordedRun, story: Story) -> Iterator[Item]:
             yield Item(entry.text, 0.0, entry.data, is_frame=entry.data is not None)
     for shapes in run.profile.phrases.values():
         for shape in shapes.values():
-            yield Item(VARIABLE.sub("x", str(shape)), 0.0, shape, is_frame=not isinstance(shape, str))
+            yield Item(
+                VARIABLE.sub("x", str(shape)), 0.0, shape, is_frame=not isinstance(shape, str)
+            )
 
 
 def _is_sayable(pattern: Pattern, said: list[Item]) -> bool:
@@ -230,7 +240,8 @@ def _finding(place: Place, tries: list[Tried]) -> Iterator[Finding]:
     missed = [one for one in told if not one.noticed]
     first = tries[0]
     who = ", ".join(dict.fromkeys(tried.actor for tried in tries))
-    clause = f"{who} {first.verb}: {first.wanted}".rstrip(": ")
+    verb = FORMS[first.verb].plural if "," in who and first.verb in FORMS else first.verb
+    clause = short(f"{who} {verb}: {first.wanted}".rstrip(": "))
     kinds = ", ".join(dict.fromkeys(one.kind for one in missed))
     if len(missed) == len(told):
         tried_kinds = f"no lie was noticed (tried: {kinds})" if told else "there is no lie about it"
@@ -247,9 +258,7 @@ def _finding(place: Place, tries: list[Tried]) -> Iterator[Finding]:
 
 
 def _why(missed: list[Told]) -> str:
-    if any(one.kind == "corrupt" for one in missed):
-        return " (whatever is said will do)"
-    if any(one.kind == "drop" for one in missed):
+    kinds = {one.kind for one in missed}
+    if "drop" in kinds:
         return " (something else will do as well)"
-    return ""
-
+    return " (whatever is said will do)" if "corrupt" in kinds else ""

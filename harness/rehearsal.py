@@ -26,8 +26,8 @@ from harness.errors import BrokenPromiseError, Place
 from harness.expect import Expectation
 from harness.fences import Fences
 from harness.journal import Event, Journal
-from harness.language import LawLine, Scenario
-from harness.laws import judge
+from harness.language import Scenario
+from harness.laws import LawLine, judge
 from harness.patterns import Item
 from harness.programs import Pipe, Server, Shell
 from harness.run import Options, Run, Verdict
@@ -56,6 +56,7 @@ class Entry(Struct):
     acted             the act was handed over; `state` is what it changed
     item, end, screen, ready, start, grow
                       what came of an actor; see `Ghost`
+    link              what stands between an actor and the server now, in words
     note, sent        a line of the minutes; a frame that is to be acknowledged
     """
 
@@ -135,7 +136,9 @@ class RecordedShell(Recorded, Shell):
 
     def _look_at_it(self) -> None:
         if self.looks:
-            now = Screen(self.view.asked(), self.picture(), [list(row) for row in self.view.drawn()])
+            now = Screen(
+                self.view.asked(), self.picture(), [list(row) for row in self.view.drawn()]
+            )
             if now != self._known:
                 self._known = now
                 self.record("screen", self.name, data=now)
@@ -224,6 +227,7 @@ class RecordedRun(Run):
         self.record = Record()
         self.judged: list[Verdict] = []  # without those of logins
         self._depth = 0
+        self._obstacles: dict[str, str] = {}
         super().__init__(scenario, row, options, watch)
         self.record.home = str(self.home)
         self.fences = RecordedFences(self)
@@ -246,8 +250,18 @@ class RecordedRun(Run):
 
     def write(self, kind: str, actor: str = "", **more: Any) -> None:
         """Put an entry on record, until the run is over."""
-        if not self.over:
-            self.record.write(kind, self.reactor.now(), actor, **more)
+        if self.over:
+            return
+        self._links()
+        self.record.write(kind, self.reactor.now(), actor, **more)
+
+    def _links(self) -> None:
+        """What stands between an actor and the server changes by itself."""
+        for actor in self.actors.values():
+            now = actor.link.obstacle if actor.link else ""
+            if now != self._obstacles.get(actor.name, ""):
+                self._obstacles[actor.name] = now
+                self.record.write("link", self.reactor.now(), actor.name, text=now)
 
     def sync(self, key: str) -> None:
         """An exchange begins, or the last fence: what was before has been seen."""
@@ -298,14 +312,17 @@ def _state(run: Run) -> dict[str, Any]:
         found[f"captured {name}"] = copy.deepcopy(known)
     for actor in run.everybody():
         for key, value in vars(actor).items():
-            if key not in ("name", "ended") and not key.startswith("_") and isinstance(
-                value, bool | str | None
+            if (
+                key not in ("name", "ended")
+                and not key.startswith("_")
+                and isinstance(value, bool | str | None)
             ):
                 found[f"flag {actor.name} {key}"] = value
         found[f"cursor {actor.name}"] = actor.cursor
         found[f"since {actor.name}"] = actor.since
-        found[f"link {actor.name}"] = actor.link.obstacle if actor.link else ""
-        found[f"flag {actor.name} no_more"] = actor.joined and isinstance(actor, Pipe) and actor.no_more
+        found[f"flag {actor.name} no_more"] = (
+            actor.joined and isinstance(actor, Pipe) and actor.no_more
+        )
         found[f"sending {actor.name}"] = (
             actor.sending if actor.joined and isinstance(actor, Wire) else 0.0
         )
@@ -314,9 +331,7 @@ def _state(run: Run) -> dict[str, Any]:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in after.items() if key not in before or before[key] != value
-    }
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
 
 
 # Playing the record again.
@@ -362,6 +377,7 @@ class Stage:
 
     @property
     def has_more(self) -> bool:
+        """Whether something comes before the next marker."""
         return self._next < len(self._entries) and self._entries[self._next].kind not in MARKERS
 
     def _forward(self) -> None:
@@ -451,7 +467,7 @@ class Ghost(Actor):
 
     def play(self, entry: Entry, now: float) -> None:
         """Become what the record says."""
-        PLAYS[entry.kind](self, entry, now)
+        getattr(self, f"_{entry.kind}")(entry, now)
 
     def _item(self, entry: Entry, now: float) -> None:
         item = item_of(entry, now)
@@ -476,6 +492,9 @@ class Ghost(Actor):
     def _screen(self, entry: Entry, _now: float) -> None:
         self.view = GhostView(entry.data)
         self.drawings += 1
+
+    def _link(self, entry: Entry, _now: float) -> None:
+        self.link = Obstacle(entry.text) if entry.text else None  # type: ignore[assignment]
 
     def _ready(self, _entry: Entry, _now: float) -> None:
         self.at_prompt = True
@@ -529,10 +548,7 @@ def item_of(entry: Entry, at: float = 0.0) -> Item:
     return Item(entry.text, at, entry.data, entry.flag)
 
 
-PLAYS: dict[str, Callable[[Any, Entry, float], None]] = {
-    "item": Ghost._item, "grow": Ghost._grow, "end": Ghost._end, "screen": Ghost._screen,
-    "ready": Ghost._ready, "start": Ghost._start,
-}  # fmt: skip
+PLAYS = frozenset({"item", "grow", "end", "screen", "ready", "start", "link"})  # of a ghost
 
 
 class GhostShell(Ghost, Shell):
@@ -563,7 +579,7 @@ class GhostWire(Ghost, Wire):
     def send(self, frame: Any) -> None:
         """Nobody reads it."""
 
-    def send_bytes(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes, *, pause: float = 0.0) -> None:
         """Nobody reads it."""
 
     def half_close(self) -> None:
@@ -717,7 +733,8 @@ class Rehearsal(Run):
         judge(self, [law])
 
     def _answer_questions(self) -> bool:
-        return any([self.ghost(actor.name).answer() for actor in self.everybody()])
+        answered = [self.ghost(actor.name).answer() for actor in self.everybody()]  # each of them
+        return any(answered)
 
     def _happen(self, entry: Entry) -> None:
         if entry.kind in PLAYS:
@@ -752,8 +769,6 @@ class Rehearsal(Run):
                 self.ghost(name).since = None if value is None else len(self.journal.events)
             elif what == "sending":
                 self.ghost(name).still_sending = (value, self.stage.now())
-            elif what == "link":
-                self.ghost(name).link = Obstacle(value) if value else None  # type: ignore[assignment]
 
 
 def rehearse(run: Rehearsal) -> BrokenPromiseError | None:
@@ -773,4 +788,3 @@ def rehearse(run: Rehearsal) -> BrokenPromiseError | None:
 def copy_of(entry: Entry, **changes: Any) -> Entry:
     """An entry that never happened."""
     return structs.replace(entry, number=-1, **changes)
-

@@ -269,7 +269,7 @@ def _join(run: Run, actor: Actor, place: Place) -> None:
 
 
 def _all_answered(run: Run) -> None:
-    """Who asks without a word of his own may get the answer to another question, but none is lost."""
+    """Who asks without a word of his own may get another question's answer, but none is lost."""
     for actor in run.actors.values():
         counted = actor.counted
         if counted is None or not actor.alive or actor.frozen or actor.link is not None:

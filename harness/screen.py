@@ -118,12 +118,12 @@ class Text:
     """A text in one of the lines that the screen shows."""
 
     def __init__(self, pattern: Pattern) -> None:
-        self._pattern = pattern
+        self.pattern = pattern
 
     def find(self, view: View) -> Found | None:
         """What was captured, or none."""
         for cells in view.drawn():
-            found = self._pattern.match(Item(_text(cells), 0.0), part=True)
+            found = self.pattern.match(Item(_text(cells), 0.0), part=True)
             if found is not None:
                 return found
         return None
@@ -133,19 +133,19 @@ class Text:
         return pictured(view.picture())
 
     def __str__(self) -> str:
-        return str(self._pattern)
+        return str(self.pattern)
 
 
 class Styled:
     """A text all of whose letters are drawn in a style."""
 
     def __init__(self, pattern: Standing, style: str) -> None:
-        self._pattern, self._said, self._style = pattern, style, parse_style(style)
+        self.pattern, self._said, self.style = pattern, style, parse_style(style)
 
     def find(self, view: View) -> Found | None:
         """What was captured, or none."""
         for found, styles in self._drawn(view):
-            if styles and all(self._style.items() <= style.items() for style in styles):
+            if styles and all(self.style.items() <= style.items() for style in styles):
                 return found
         return None
 
@@ -154,8 +154,8 @@ class Styled:
         for cells in view.drawn():
             letters = [cell for cell in cells for _ in cell.data]
             text = "".join(cell.data for cell in cells)
-            for start, end in self._pattern.spans(text):
-                found = self._pattern.match(Item(text[start:end], 0.0), part=True) or {}
+            for start, end in self.pattern.spans(text):
+                found = self.pattern.match(Item(text[start:end], 0.0), part=True) or {}
                 drawn = [cell for cell in letters[start:end] if cell.data.strip()]
                 yield found, [style_of(cell) for cell in drawn]
 
@@ -167,30 +167,31 @@ class Styled:
         return pictured(view.picture())
 
     def __str__(self) -> str:
-        return f"{{text: {self._pattern}, style: {self._said}}}"
+        return f"{{text: {self.pattern}, style: {self._said}}}"
 
 
 class Snapshot:
     """The whole screen, row by row as in a file."""
 
     def __init__(self, path: Path, lookup: Lookup) -> None:
-        self.path, self._lookup = path, lookup
+        self.path, self.lookup = path, lookup
 
     def find(self, view: View) -> Found | None:
         """Nothing is captured; none if a row differs, or if there is no such file."""
         if not self.path.is_file():
             return None
-        wanted, rows = self._rows(), settled_rows(view.picture())
+        wanted, rows = self.rows(), settled_rows(view.picture())
         same = len(wanted) == len(rows) and all(
             self._fits(row, seen) for row, seen in zip(wanted, rows, strict=True)
         )
         return {} if same else None
 
-    def _rows(self) -> list[str]:
+    def rows(self) -> list[str]:
+        """The rows of the file."""
         return settled_rows(self.path.read_text(encoding="utf-8").splitlines())
 
     def _fits(self, row: str, seen: str) -> bool:
-        return TextPattern(row.rstrip(), self._lookup).match(Item(seen, 0.0)) is not None
+        return TextPattern(row.rstrip(), self.lookup).match(Item(seen, 0.0)) is not None
 
     def absent(self) -> str:
         """What is wrong with the file itself, if anything."""
@@ -198,7 +199,7 @@ class Snapshot:
 
     def miss(self, view: View) -> list[str]:
         """The rows that differ: `-` the file, `+` the screen."""
-        wanted, rows = self._rows(), settled_rows(view.picture())
+        wanted, rows = self.rows(), settled_rows(view.picture())
         told = []
         for at in range(max(len(wanted), len(rows))):
             row, seen = (side[at] if at < len(side) else "" for side in (wanted, rows))
@@ -209,7 +210,7 @@ class Snapshot:
 
     def write(self, view: View) -> None:
         """Make the file from the screen as it is; rows that still fit stay as they were written."""
-        old = self._rows() if self.path.is_file() else []
+        old = self.rows() if self.path.is_file() else []
         rows = [
             old[at] if at < len(old) and self._fits(old[at], seen) else seen.replace("${", "$${")
             for at, seen in enumerate(settled_rows(view.picture()))

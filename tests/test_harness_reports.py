@@ -296,3 +296,31 @@ def test_quiet_says_only_what_fails_and_verbose_how_it_was_proved(folder):
     loud = run(folder, "-v", "-k", "1.yaml")
     assert re.search(r"1\.yaml:8:5 ana sees 1 \(came\)", loud.stdout)
     assert re.search(r"seed 0, patience stretched [\d.]+ times", loud.stdout)
+
+
+def test_a_changed_scenario_is_played_again(folder):
+    pytest.importorskip("watchfiles")
+    command = [sys.executable, "-m", "harness", "run", folder, "--profile", TROUBLE, "--watch",
+               "--evidence", "none", "-k", "yaml"]  # fmt: skip
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        until(process, r"3 passed, 1 failed, 0 skipped")
+        while True:  # until it watches: the first change may come too early
+            written(folder, SCENARIO.format(number=2, tags="", sees="2"), "2.yaml")
+            if select.select([process.stdout], [], [], 0.5)[0]:
+                break
+        seen = until(process, r"1 passed, 0 failed, 0 skipped")
+        process.terminate()
+        process.stdout.read()
+    assert "2.yaml changed" in seen
+    assert process.returncode == 3
+
+
+def until(process, pattern):
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    raise AssertionError(seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.errors import Exit
-from harness.selection import add_selection, chosen
+from harness.selection import add_selection, chosen, warnings
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Says how many can be run; the problems of the others are an error of `chosen`."""
-    count = len(chosen(arguments))
+    scenarios = chosen(arguments)
+    for warning in warnings(scenarios):
+        print(warning)
+    count = len(scenarios)
     print(f"{count} scenario{'s'[: count != 1]} can be run")
     return Exit.PASSED
