@@ -1,4 +1,4 @@
-"""Puts runs on record: `recorded.py PROFILE OUT SCENARIO...` writes what a rehearsal needs, pickled.
+"""Puts runs on record: `recorded.py PROFILE OUT SCENARIO...` pickles what a rehearsal needs.
 
 A process of its own, because a run forks.
 """
