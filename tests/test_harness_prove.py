@@ -63,14 +63,25 @@ EVERYTHING = """
 """
 
 
+SWALLOWED = """
+    scenario: Questions that look like the harness's own, and a look at the server alone
+    cast: {dan: counted, eve: wire}
+    steps:
+      - dan sends: {code: who}
+        dan sees: {code: users, users: [dan, eve]}
+      - server survives:
+"""
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     """Runs of the weak scenarios and of everything, on record."""
     folder = tmp_path_factory.mktemp("records")
     everything = written(folder, EVERYTHING)
+    swallowed = written(folder, SWALLOWED, "swallowed.yaml")
     out = folder / "records"
     subprocess.run(
-        [sys.executable, HERE / "recorded.py", PROFILE, out, everything, WEAK / "any_screen.yaml"],
+        [sys.executable, HERE / "recorded.py", PROFILE, out, everything, swallowed],
         check=True, timeout=GIVE_UP,
     )  # fmt: skip
     return pickle.loads(out.read_bytes())
@@ -96,13 +107,17 @@ def test_a_record_is_judged_by_what_was_told_and_not_by_what_is_left_of_the_run(
     assert isinstance(broken, BrokenPromiseError)
 
 
-@pytest.fixture(scope="module")
-def tries(records):
-    """Every lie about the record of everything, and who noticed it."""
-    scenario, row, options, record, _ = records[0]
+def lied(scenario, row, options, record, _judged):
+    """Every lie about a record, and who noticed it."""
     honest = Rehearsal(scenario, row, options, record)
     assert rehearse(honest) is None
     return list(lie_about(honest, record, row))
+
+
+@pytest.fixture(scope="module")
+def tries(records):
+    """The lies about everything."""
+    return lied(*records[0])
 
 
 def test_every_kind_of_lie_is_noticed_by_the_clause_that_it_contradicts(tries):
@@ -120,6 +135,12 @@ def test_every_kind_of_lie_is_noticed_by_the_clause_that_it_contradicts(tries):
     expecting = {verb.name for verb in TABLE if verb.expectation or verb.name == "is asked"}
     noticing = {verb for verb, lie in told if lie.by == "itself"}
     assert noticing >= {*expecting, "check", "law once"} - {"cannot join"}  # which is played below
+
+
+def test_no_answer_of_the_harness_hides_one_that_is_missing_and_no_server_dies_unseen(records):
+    told = [(tried.verb, lie) for tried in lied(*records[1]) for lie in tried.told if lie.counts]
+    assert [one for one in told if not one[1].noticed] == []
+    assert {"sees", "survives"} == {verb for verb, _ in told}
 
 
 def test_whoever_cannot_join_is_not_let_in(tmp_path):

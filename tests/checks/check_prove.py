@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,8 @@ def test_a_server_that_leaks_before_its_last_answer_is_caught_1000_of_1000(tmp_p
     )  # fmt: skip
     try:
         port = re.search(r"port (\d+)", server.stdout.readline())[1]
+        reader = threading.Thread(target=server.stdout.read)  # else it stops when the pipe is full
+        reader.start()
         command = [sys.executable, "-m", "harness", "run", written(tmp_path, text), "--profile",
                    PROFILE, "--at", f"127.0.0.1:{port}", "--evidence", "none"]  # fmt: skip
         with (tmp_path / "said").open("w") as said:
@@ -85,6 +88,7 @@ def test_a_server_that_leaks_before_its_last_answer_is_caught_1000_of_1000(tmp_p
     finally:
         server.terminate()
         server.wait()
+        reader.join()
         server.stdout.close()
     said = (tmp_path / "said").read_text()
     caught = len(
