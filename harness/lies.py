@@ -23,7 +23,7 @@ from pyte.screens import Char
 
 from harness.errors import Place
 from harness.expect import CannotJoin, Exits, Expectation, IsClosed, Never, NeverShows, Shows
-from harness.laws import LawLine
+from harness.laws import WITHOUT, LawLine
 from harness.patterns import FramePattern, Item, Pattern, RegexPattern, TextPattern
 from harness.programs import Program, said_exit
 from harness.rehearsal import Entry, GhostView, Judged, Record, Rehearsal, Screen, copy_of, item_of
@@ -368,7 +368,8 @@ class Story:
             yield from self._questions(exchange, turn)
             yield from self._checks(exchange)
         for law in self.honest.scenario.laws:
-            yield self._law(law)
+            if law.name != WITHOUT:
+                yield self._law(law)
 
     @staticmethod
     def _first_and_last(judged: list[Judged]) -> list[Judged]:

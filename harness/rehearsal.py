@@ -35,7 +35,7 @@ from harness.steps import Clause, Exchange
 from harness.wire import Wire
 
 MARKERS = frozenset({"turn", "begin", "act", "last"})
-JUMP = 0.2  # seconds of the first wait for nothing: the judge may have a question to ask
+JUMP = 0.2  # seconds of the first wait for nothing; each further one is twice as long
 SCREENS = frozenset({"shows", "never shows", "is asked"})  # verbs that look at more than lines
 
 
@@ -274,14 +274,16 @@ class RecordedRun(Run):
         if self._depth:
             yield
             return
-        before = _state(self)
+        before, unsettled, acts = _state(self), set(self.fences.unsettled), self.fences.acts
         self.write("act", key=key)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-            self.write("acted", state=_changes(before, _state(self)))
+            changes = _changes(before, _state(self))
+            changes["fences"] = (self.fences.unsettled - unsettled, self.fences.acts - acts)
+            self.write("acted", state=changes)
 
     def perform(self, clause: Clause, actor: Actor, value: Any) -> None:
         """Do what a clause says."""
@@ -345,7 +347,7 @@ class Stage:
         self._next = 0
         self._offset = 0.0  # of our clock before that of the record
         self._clock = entries[0].at if entries else 0.0
-        self._idle = False
+        self._idle = 0  # waits for nothing, one after the other
         self.looks: list[Callable[[], None]] = []
         self.answer: Callable[[], bool] = bool
         self.turn = -1  # exchanges that have begun, counted from 0
@@ -359,11 +361,12 @@ class Stage:
         if self.has_more:
             self._forward()
         elif self.answer():
-            self._idle = False
+            self._idle = 0
         else:
-            wait = deadline if self._idle else min(deadline, self._clock + JUMP)
-            self._offset += max(0.0, wait - self._clock)
-            self._clock, self._idle = max(self._clock, wait), True
+            wait = max(0.0, min(deadline - self._clock, JUMP * 2**self._idle))
+            self._offset += wait
+            self._clock += wait
+            self._idle += 1
         for look in list(self.looks):
             look()
 
@@ -383,7 +386,7 @@ class Stage:
     def _forward(self) -> None:
         entry = self._entries[self._next]
         self._next += 1
-        self._idle = False
+        self._idle = 0
         self._clock = max(self._clock, entry.at + self._offset)
         self._play(entry)
 
@@ -554,9 +557,11 @@ PLAYS = frozenset({"item", "grow", "end", "screen", "ready", "start", "link"})  
 class GhostShell(Ghost, Shell):
     """A terminal that shows what the record says."""
 
+    has_prompt = True  # until it has started
+
     def ready(self) -> bool:
-        """Whether it has been at its prompt since it was started."""
-        return self.at_prompt
+        """Whether it has been at its prompt since it was started, if it has one."""
+        return self.at_prompt or not self.has_prompt
 
     def type(self, text: str, *, submit: bool, answers: str | None = None) -> None:
         """Nobody reads it."""
@@ -757,6 +762,9 @@ class Rehearsal(Run):
             name, _, key = rest.partition(" ")
             if what == "server":
                 self.scope.values["server"] = dict(value)
+            elif what == "fences":  # who acted while he logged in
+                self.fences.unsettled |= value[0]
+                self.fences.acts += value[1]
             elif what == "names":
                 self.names.update(value)
             elif what == "captured":
