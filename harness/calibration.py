@@ -10,16 +10,28 @@ import time
 
 from harness.errors import SetupError
 
-REFERENCE = 0.05  # seconds that a start and a round trip may take before patience is stretched
+REFERENCE = 0.025  # seconds that a start and a round trip may take before patience is stretched
 ROUNDS = 3
+VALID = 10.0  # seconds
 LIMIT = 20.0  # beyond it nothing is measured but an accident
 WORTH_A_WORD = 1.5  # from here on the report says so
 STUB = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
+_measured: list[float] = []  # when, the last time
+
+
+def renew() -> None:
+    """Measure again if that was a while ago: a machine that was idle then may be busy now."""
+    if not _measured or time.monotonic() - _measured[0] > VALID:
+        factor.cache_clear()
+    factor()
+
+
 @functools.cache
 def factor() -> float:
-    """By how much to stretch patience here: at least 1. Measured once per process."""
+    """By how much to stretch patience here: at least 1. Kept until `renew`."""
+    _measured[:] = [time.monotonic()]
     return stretch(statistics.median(measure() for _ in range(ROUNDS)))
 
 

@@ -114,7 +114,7 @@ class Keeper:
         return None if first == FAR else max(0.0, first - time.monotonic())
 
     def _fork(self, order: Order) -> None:
-        calibration.factor()  # once, for all runs
+        calibration.renew()  # for all runs that begin now
         _player(order.options)
         ours, theirs = os.pipe()
         keeper = os.getpid()

@@ -11,7 +11,7 @@ import pickle
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
@@ -141,7 +141,7 @@ def run_all(
     at_a_time: int,
     plan: Plan = ONCE,
     watcher: Watcher | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """The outcomes, in the order of the jobs, each of as many attempts as planned."""
     with Pool() as pool:
         yield from _Schedule(pool, jobs, options, plan, watcher or Watcher()).outcomes(at_a_time)
