@@ -127,7 +127,7 @@ def prove(run: RecordedRun, row: Mapping[str, Any]) -> Proof:
     live, ghost = run.judged, honest.verdicts
     odd = next((a for a, b in zip(live, ghost, strict=False) if _key(a) != _key(b)), None)
     if odd is not None or len(live) != len(ghost):
-        what = f"{odd.actor} {odd.verb} ({odd.grade})" if odd else "another number of clauses"
+        what = f"{odd.actor} {odd.verb}" if odd else "another number of clauses"
         proof.different = f"decided otherwise from the record: {what}"
         proof.at = odd.place if odd else None
         return proof
@@ -151,7 +151,8 @@ def lie_about(honest: Rehearsal, record: Record, row: Mapping[str, Any]) -> Iter
 
 
 def _key(verdict: Any) -> tuple[Any, ...]:
-    return verdict.place, verdict.actor, verdict.verb, tuple(verdict.wanted), verdict.grade
+    # Not the grade: a live run on a slow machine asks its questions earlier or later.
+    return verdict.place, verdict.actor, verdict.verb, tuple(verdict.wanted)
 
 
 class _Judge(Struct):

@@ -88,7 +88,7 @@ def records(tmp_path_factory):
 
 
 def key(verdict):
-    return verdict.place, verdict.actor, verdict.verb, verdict.wanted, verdict.grade
+    return verdict.place, verdict.actor, verdict.verb, verdict.wanted
 
 
 def test_a_record_is_judged_as_the_run_was(records):
