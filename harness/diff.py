@@ -99,9 +99,13 @@ def _is_word(char: str) -> bool:
 
 
 def _filled(expected: Parts, seen: str) -> str:
-    """What was expected, its gaps filled with what stands there in `seen`."""
+    return "".join(pieces(expected, seen))
+
+
+def pieces(expected: Parts, seen: str) -> list[str]:
+    """What was expected, part by part, the gaps filled with what stands there in `seen`."""
     if GAP not in expected:
-        return "".join(part or "" for part in expected)
+        return [part or "" for part in expected]
     literal = "".join(part for part in expected if part)
     blocks = _matcher(literal[:CLOSE], seen[:CLOSE]).get_matching_blocks()[:-1]
     blocks = [block for block in blocks if block.size > 1] or blocks
@@ -117,7 +121,7 @@ def _filled(expected: Parts, seen: str) -> str:
         start = max(taken, *before, 0)
         taken = max(start, min(after, default=len(seen)))
         filled.append(seen[start:taken])
-    return "".join(filled)
+    return filled
 
 
 def _equal(text: str, *, first: bool = False, last: bool = False) -> str:

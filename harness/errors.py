@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 from msgspec import Struct
 
@@ -76,3 +77,4 @@ class BrokenPromiseError(HarnessError):
     ) -> None:
         super().__init__(what)
         self.what, self.place, self.details = what, place, details
+        self.offer: Any = None  # a `proposals.Offer`, if what came instead may be accepted

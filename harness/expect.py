@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness import proposals
 from harness.actors import Actor
 from harness.diff import short
 from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
@@ -49,11 +50,22 @@ class Expectation:
     def look(self) -> None:
         """Look at what has arrived; raises `BrokenPromiseError` as soon as it is clear."""
 
+    @property
+    def looks_from(self) -> int:
+        """Number of the first item that may be what is still expected."""
+        return self.actor.cursor
+
     def settle(self, grade: str) -> None:
         """The fence has returned: decide."""
         self.grade = grade
         if not self.met:
-            raise self.missing(f"is not coming (fence: {grade})")
+            raise self.offering(self.missing(f"is not coming (fence: {grade})"))
+
+    def offering(self, broken: BrokenPromiseError, came: Item | None = None) -> BrokenPromiseError:
+        """The failure, with what would have to be written instead if that is asked for."""
+        if self.run.options.accept:
+            broken.offer = proposals.offer(self, came)
+        return broken
 
     def end_of_channel(self) -> None:
         """The actor's channel was read to its end."""
@@ -135,6 +147,11 @@ class Sees(Expectation):
         self._next = 0
         self._from = min(self.actor.cursor, self.start)
 
+    @property
+    def looks_from(self) -> int:
+        """Number of the first item that may be what is still expected."""
+        return self._from
+
     def wanted(self) -> list[Pattern]:
         """The patterns that are not met yet."""
         return self.patterns[self._next :]
@@ -173,7 +190,7 @@ class SeesNext(Expectation):
                 continue
             found = pattern.match(item)
             if found is None:
-                raise self.missing("something else came first")
+                raise self.offering(self.missing("something else came first"), item)
             self.take(at, item, found)
             self._next, self._from = self._next + 1, at + 1
             self.met = self._next == len(self.patterns)
@@ -264,17 +281,37 @@ class Shows(Expectation):
         """The failure to raise, with what was there instead."""
         first = next(iter(self.wanted()), None)
         absent = first.absent() if isinstance(first, Snapshot) else ""
+        if absent and self.run.options.accept and self.actor.ended is None:
+            return self._written()
         if absent:
             raise ScenarioError([Problem(self.place, absent, HOW_TO_MAKE)])
         what = f"{self.actor.name} {self.clause.verb.name}: {first} — {why}"
         told = first.miss(self.actor.view) if first else []
         return BrokenPromiseError(what, self.place, tuple(told))
 
-    def accept(self) -> None:
-        """Write the snapshot files from the screen as it is now."""
+    def settle(self, grade: str) -> None:
+        """Decide: the fence has returned."""
+        snapshot = isinstance(next(iter(self.wanted()), None), Snapshot)
+        if not self.met and snapshot and self.run.options.accept:
+            raise self._written()
+        super().settle(grade)
+
+    def _written(self) -> BrokenPromiseError:
+        """The failure to raise when the snapshots were written anew."""
+        broken = BrokenPromiseError("the screen is another one", self.place)
+        broken.offer = proposals.Offer(self.place, self.actor.name, files=self.accept())
+        return broken
+
+    def accept(self) -> list[proposals.Rewritten]:
+        """Write the snapshot files from the screen as it is now; what was written."""
+        written = []
         for pattern in self.patterns:
             if isinstance(pattern, Snapshot):
+                before = pattern.read()
                 pattern.write(self.actor.view)
+                after = pattern.read() or ""
+                written.append(proposals.Rewritten(str(pattern.path), before, after))
+        return written
 
 
 class Never(Expectation):

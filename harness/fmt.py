@@ -49,7 +49,7 @@ class _Emitter(Emitter):
         super().write_single_quoted(text, split=False)
 
     def write_double_quoted(self, text: Any, split: Any = True) -> None:
-        signs = [_escaped(sign) for sign in text]
+        signs = [escaped(sign) for sign in text]
         if len(text) <= LONG:
             self.write_indicator(f'"{"".join(signs)}"', True)
             return
@@ -61,7 +61,8 @@ class _Emitter(Emitter):
             self.write_indicator(piece + ("\\" if start + PIECE < len(signs) else '"'), False)
 
 
-def _escaped(sign: str) -> str:
+def escaped(sign: str) -> str:
+    """A sign as it stands in double quotes."""
     if sign in ESCAPES:
         return ESCAPES[sign]
     if sign.isprintable():

@@ -58,6 +58,7 @@ class Options(Struct, frozen=True):
     evidence_always: bool = False  # and those that passed
     keep: bool = False  # events and bytes of runs that passed, too
     prove: bool = False  # tell lies about runs that passed
+    accept: bool = False  # say what would have to be written for what came instead
 
 
 class Verdict(Struct, frozen=True):

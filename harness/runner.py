@@ -84,6 +84,8 @@ class Outcome(Struct):
     shaken: list[str] = field(default_factory=list)  # what --shake did, in order
     attempts: list[Attempt] = field(default_factory=list)  # none: it was made once
     flaky: KnownBug | None = None  # flakiness that is known, until its day
+    offer: Any = None  # a `proposals.Offer`: what may be accepted, if that is asked for
+    captured: dict[str, dict[str, Any]] = field(default_factory=dict)  # by actor, if kept
 
     @property
     def grades(self) -> Counter[str]:
@@ -306,7 +308,7 @@ def _last_fence(run: Run) -> None:
 def _explain(error: BaseException, outcome: Outcome) -> None:
     if isinstance(error, BrokenPromiseError):
         outcome.status, outcome.what, outcome.place = "failed", error.what, error.place
-        outcome.details = list(error.details)
+        outcome.details, outcome.offer = list(error.details), error.offer
     elif isinstance(error, ScenarioError):
         first = error.problems[0]
         outcome.status, outcome.what, outcome.place = "wrong", first.text, first.place
@@ -338,6 +340,8 @@ def _gather(run: Run, outcome: Outcome) -> None:
     if outcome.factor > calibration.WORTH_A_WORD:
         outcome.notes.append(f"a slow machine: patience was stretched {outcome.factor:g} times")
     outcome.verdicts = run.verdicts
+    if run.options.keep:
+        outcome.captured = run.scope.captured
     for actor in run.everybody():
         outcome.cast[actor.name] = actor.kind
         if actor.kind == "shell":

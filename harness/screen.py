@@ -193,6 +193,10 @@ class Snapshot:
     def _fits(self, row: str, seen: str) -> bool:
         return TextPattern(row.rstrip(), self.lookup).match(Item(seen, 0.0)) is not None
 
+    def read(self) -> str | None:
+        """The text of the file; none if there is none."""
+        return self.path.read_text(encoding="utf-8") if self.path.is_file() else None
+
     def absent(self) -> str:
         """What is wrong with the file itself, if anything."""
         return "" if self.path.is_file() else f"no snapshot {self.path}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from harness import reports
-from harness.errors import Exit
+from harness.errors import Exit, Place, Problem, ScenarioError
 from harness.evidence import FOLDER
 from harness.fences import STRENGTH
 from harness.flaky import Plan
@@ -46,6 +46,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="store_true", help="say of what passes how it was proved"
     )
     parser.add_argument("--list-tags", action="store_true", help="only list the tags there are")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="write what came instead into the scenario, where a text, frame or snapshot is missed",
+    )
     parser.add_argument(
         "--watch", action="store_true", help="run again whenever a file changes (extra: watch)"
     )
@@ -184,6 +189,8 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run what was chosen; the exit code is that of the worst outcome."""
+    if arguments.accept:
+        _may_accept(arguments)
     return watch(arguments, play) if arguments.watch else play(arguments)
 
 
@@ -217,6 +224,9 @@ def _run(
     jobs: list[Job], options: Options, arguments: argparse.Namespace, outcomes: list[Outcome]
 ) -> None:
     """Make the runs, say how they go, collect how they went."""
+    if arguments.accept:
+        _accept(jobs, options, arguments, outcomes)
+        return
     plan = Plan(arguments.repeat, arguments.retries)
     at_a_time = 1 if arguments.show else arguments.jobs
     with Progress(len(jobs)) as progress, Annotations() as annotations:
@@ -229,6 +239,39 @@ def _run(
             annotations.tell(outcome)
             if arguments.stop and EXITS[outcome.status] is not Exit.PASSED:
                 break
+
+
+NOT_WITH_ACCEPT = {  # each has its own idea of how often, or in which order, a run is made
+    "jobs": ("-j", 1), "repeat": ("--repeat", 1), "retries": ("--retries", 0),
+    "shake": ("--shake", False), "watch": ("--watch", False), "show": ("--show", False),
+}  # fmt: skip
+
+
+def _may_accept(arguments: argparse.Namespace) -> None:
+    """Whether one run at a time says what is to be written; raises `ScenarioError`."""
+    wrong = [said for name, (said, usual) in NOT_WITH_ACCEPT.items()
+             if getattr(arguments, name) != usual]  # fmt: skip
+    if wrong:
+        what = f"--accept cannot be given together with {' and '.join(wrong)}"
+        raise ScenarioError([Problem(Place("harness run"), what, "accept first, then run again")])
+
+
+def _accept(
+    jobs: list[Job], options: Options, arguments: argparse.Namespace, outcomes: list[Outcome]
+) -> None:
+    """Write what came instead, show what was written, and how it goes now."""
+    from harness.accept import accept
+
+    options = structs.replace(options, accept=True, evidence=None)
+    with Progress(len(jobs)) as progress:
+        for accepted in accept(jobs, options, arguments.profile, progress.tick):
+            outcomes += accepted.outcomes
+            for line in (*accepted.diff(), *map(clean, accepted.refused)):
+                progress.say(line)
+            for outcome in accepted.outcomes:
+                progress.count()
+                for text in _told(outcome, arguments):
+                    progress.say(text)
 
 
 def _told(outcome: Outcome, arguments: argparse.Namespace) -> Iterator[str]:
