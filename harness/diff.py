@@ -41,7 +41,7 @@ def likeness(expected: Parts, seen: str) -> float:
 def words(expected: Parts, seen: str) -> str:
     """`seen`, with every word marked that is not as expected; equal stretches are shortened."""
     wanted, seen = _filled(expected, seen), seen.rstrip() or seen
-    start = _same_start(wanted, seen)
+    start = same_start(wanted, seen)
     while start and _is_word(seen[start - 1]):  # a word is marked as a whole
         start -= 1
     left = WORD.findall(wanted[start : start + CLOSE])
@@ -58,7 +58,7 @@ def short(text: str, like: str = "", most: int = SHOWN) -> str:
     """`text`, if it is long only its surroundings of the first difference to `like`."""
     if len(text) <= most:
         return text
-    at = _same_start(text, like)
+    at = same_start(text, like)
     start = min(max(0, at - most // 3), len(text) - most)
     head = "…" if start else ""
     tail = "…" if start + most < len(text) else ""
@@ -84,7 +84,7 @@ def fields(
         yield path, expected, seen
 
 
-def _same_start(left: str, right: str) -> int:
+def same_start(left: str, right: str) -> int:
     """How many characters are the same from the start."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(left), len(right)))

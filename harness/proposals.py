@@ -8,14 +8,13 @@ gaps that still fit stay as they were written.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from harness.diff import GAP, pieces
+from harness.diff import GAP, pieces, same_start
 from harness.errors import HarnessError, Place
 from harness.patterns import FramePattern, Item, Lookup, Pattern, TextPattern, nearest, parts_of
 from harness.scope import VARIABLE
@@ -110,9 +109,10 @@ def _below(key: str, changes: Changes) -> Changes:
 def text_like(written: str, seen: str, lookup: Lookup) -> str:
     """A text pattern that matches `seen`, with all of `written` that still fits."""
     parts, tokens = _tokens(written, lookup)
-    same = os.path.commonprefix([parts[0] or "", seen])  # a single bracket is too little to align
-    filled = pieces([parts[0] and parts[0][len(same) :], *parts[1:]], seen[len(same) :])
-    filled[0] = same + filled[0]
+    first = parts[0] or ""
+    same = same_start(first, seen)  # a single bracket is too little to be aligned
+    filled = [first[:same], *pieces([first[same:], *parts[1:]], seen[same:])]
+    tokens.insert(0, "")
     blocks = difflib.SequenceMatcher(
         None, "".join(filled), seen, autojunk=False
     ).get_matching_blocks()

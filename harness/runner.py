@@ -206,7 +206,7 @@ def _play(run: Run, outcome: Outcome) -> None:
 def play(run: Run) -> None:
     """The conversation, from the cast's joining to the laws; the server runs."""
     try:
-        _gather_cast(run)
+        gather_cast(run)
         _steps(run, run.scenario.steps)
         _last_fence(run)
         laws.judge(run, [*run.profile.laws, *run.scenario.laws])
@@ -243,7 +243,7 @@ def _steps(run: Run, steps: list[Step]) -> None:
             settle_everything(run, run.patience)
 
 
-def _gather_cast(run: Run) -> None:
+def gather_cast(run: Run) -> None:
     """Whoever does not join in a step joins before the first; what that caused is over then."""
     later = {
         who
