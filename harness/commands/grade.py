@@ -6,7 +6,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -16,11 +15,10 @@ from harness.errors import Exit, Place, Problem, ScenarioError
 from harness.gradebook import number, write_gradebook
 from harness.grades import COULD_NOT_RUN, Matrix, Sheet, sheet
 from harness.language import Scenario
-from harness.pool import Job, run_isolated
+from harness.pool import Job, run_all
 from harness.report import clean
 from harness.requirements import read_requirements
 from harness.run import Options
-from harness.runner import Outcome
 from harness.selection import add_selection, chosen
 
 EACH = "${each}"
@@ -78,12 +76,18 @@ def main(arguments: argparse.Namespace) -> int:
     if not any(program.scenarios for program in programs):
         print("no scenario was selected: see `harness list`", file=sys.stderr)
         return Exit.WRONG
+    jobs = [
+        Job(scenario, row, program.options)
+        for program in programs
+        for scenario in program.scenarios
+        for row in scenario.rows()
+    ]
+    outcomes = run_all(jobs, Options(), arguments.jobs)
     sheets = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        judging = [(program, _runs(program, pool)) for program in programs]
-        for program, runs in judging:
-            sheets.append(sheet(program.name, list(runs), partial=arguments.partial))
-            print(_line(sheets[-1]), flush=True)
+    for program in programs:
+        runs = [(one, next(outcomes)) for one in program.scenarios for _ in one.rows()]
+        sheets.append(sheet(program.name, runs, partial=arguments.partial))
+        print(_line(sheets[-1]), flush=True)
     commands = {program.name: _command(program, arguments) for program in programs}
     write_gradebook(arguments.folder, Matrix(sheets, requirements), arguments.title, commands)
     print(f"pages: {arguments.folder / 'index.html'}")
@@ -128,12 +132,6 @@ def _of_folder(options: Options, folder: Path) -> Options:
         client=options.client and options.client.replace(EACH, quoted),
         profile=options.profile and options.profile.replace(EACH, str(folder)),
     )
-
-
-def _runs(program: Program, pool: ThreadPoolExecutor) -> Iterator[tuple[Scenario, Outcome]]:
-    jobs = [Job(scenario, row) for scenario in program.scenarios for row in scenario.rows()]
-    outcomes = pool.map(lambda job: run_isolated(job, program.options), jobs)
-    return zip([job.scenario for job in jobs], outcomes, strict=True)
 
 
 def _line(one: Sheet) -> str:
