@@ -9,7 +9,7 @@ so under `messages`. Both are recognised in the minutes of a run, however they c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -176,11 +176,11 @@ def _captures(shape: Any, kind: str) -> Any:
     return shape
 
 
-def history_of(run: Run) -> History:
-    """What happened in a run, as far as it was messages."""
+def history_of(run: Run, recogniser: Callable[[Profile, str], Recogniser] = Recogniser) -> History:
+    """What happened in a run, as far as it was messages; `recogniser` makes that of a role."""
     profile = run.profile
-    roles = {name: Recogniser(profile, actor.role) for name, actor in run.actors.items()}
-    person = _persons(run.names)
+    roles = {name: recogniser(profile, actor.role) for name, actor in run.actors.items()}
+    person = persons(run.names)
     people = {name: person[actors[0]] for name, actors in run.names.items()}
     history = History(
         actors={name for name, role in roles.items() if role},
@@ -197,7 +197,7 @@ def history_of(run: Run) -> History:
     return history
 
 
-def _persons(names: Mapping[str, list[str]]) -> dict[str, str]:
+def persons(names: Mapping[str, list[str]]) -> dict[str, str]:
     """Actor -> person: actors that shared a name are one, named like one of them."""
     person = {actor: actor for actors in names.values() for actor in actors}
     for actors in names.values():

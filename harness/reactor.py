@@ -15,6 +15,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 READ = 65_536  # bytes per read
 TICK = 0.02  # seconds between looks at what has no descriptor: processes that end
@@ -26,8 +27,8 @@ GONE = {errno.EIO: "fin", errno.ECONNRESET: "reset", errno.EPIPE: "reset"}
 class Reactor:
     """Waits for descriptors, moves bytes, and calls `after` whenever something may have changed."""
 
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+    def __init__(self, selector: Any = None) -> None:
+        self._selector = selector or selectors.DefaultSelector()
         self.looks: list[Callable[[], None]] = []  # called once per step
         self._tick, self._wake = TICK, math.inf
 
