@@ -23,6 +23,7 @@ COMMANDS = {  # each a module of `harness.commands`
     "record": "play with real programs; a scenario comes out",
     "explore": "draw random dialogues, judge them by laws, shrink what fails to a scenario file",
     "learn": "draft a profile of a program that nobody has described",
+    "load": "play many casts of a scenario against one server, and measure",
     "check": "read scenarios and tell everything that is wrong with them, without running",
     "explain": "tell what the code of a problem means, with an example and its repair",
     "schema": "print the JSON Schema of scenario or profile files, for editors",

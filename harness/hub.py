@@ -1,4 +1,4 @@
-"""Many runs in one thread: each is a greenlet, whose reactor gives way to the others while it waits.
+"""Many runs in one thread: each a greenlet, whose reactor gives way to the others as it waits.
 
 A run is written as if it were alone: it steps its reactor until something is decided. `Seat` is a
 reactor whose step goes to the `Hub` and comes back when one of its own descriptors is ready, or its
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from harness.reactor import TICK, Channel, Reactor
 
@@ -32,10 +32,14 @@ class Hub:
         self._times: list[tuple[float, int, Seat]] = []
         self._count = 0
         self._myself = getcurrent()
+        self._runs: list[greenlet] = []
+        self._closing = False
 
     def spawn(self, work: Callable[[], None]) -> None:
         """Let `work` begin in the next round."""
-        self._new.append(greenlet(work, parent=self._myself))
+        one = greenlet(work, parent=self._myself)
+        self._new.append(one)
+        self._runs.append(one)
 
     def round(self, deadline: float) -> None:
         """Wait until somebody has something to do, at most to the deadline; let them do it."""
@@ -65,6 +69,8 @@ class Hub:
 
     def give_way(self, seat: Seat, moment: float) -> None:
         """Called by a run: come back when something is ready for it, or at this moment."""
+        if self._closing:
+            raise GreenletExit
         self._count += 1
         seat.turn = self._count
         heapq.heappush(self._times, (moment, self._count, seat))
@@ -73,7 +79,11 @@ class Hub:
         seat.waiting = None
 
     def close(self) -> None:
-        """Release the selector."""
+        """End what still runs, release the selector."""
+        self._closing = True
+        for one in self._runs:
+            if one and not one.dead:
+                one.throw(GreenletExit)
         self.selector.close()
 
 
