@@ -22,9 +22,11 @@ from typing import Any, ClassVar
 from hdrh.histogram import HdrHistogram
 from msgspec import Struct, field, structs
 
+from harness.actors import Launch
 from harness.errors import BrokenPromiseError, Place, Problem, SetupError
 from harness.exchange import LOOKS_AT_ALL, settle_everything
 from harness.expect import Expectation
+from harness.frames import Lines, Piece
 from harness.guardian import remove_tree
 from harness.history import (
     EVERYBODY,
@@ -42,6 +44,7 @@ from harness.hub import IDLE, Hub, Seat
 from harness.journal import Journal
 from harness.language import Scenario
 from harness.laws import ONCE, WITHOUT, laws
+from harness.patterns import Item
 from harness.profile import Profile
 from harness.run import Options, Run
 from harness.runner import play
@@ -150,11 +153,31 @@ class Known(Recogniser):
         return self._known[event.text]
 
 
+class Remembered(Lines):
+    """Cuts and decodes JSON lines, each text once: a thousand sockets are told the same."""
+
+    known: ClassVar[dict[bytes, Piece]] = {}
+
+    def _piece(self, line: bytes) -> Piece:
+        found = self.known.get(line)
+        if found is None:
+            if len(self.known) > KEPT:
+                self.known.clear()
+            found = self.known[line] = super()._piece(line)
+        return found
+
+
 CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN})
 
 
 class LoadWire(Wire):
     """A socket that lets others go on while it connects."""
+
+    def start(self, launch: Launch) -> None:
+        """Connect."""
+        super().start(launch)
+        if launch.frames == "json-lines":
+            self._codec = Remembered(json_lines=True)
 
     def _connect(self, address: tuple[str, int]) -> None:
         self._socket.settimeout(0)
@@ -194,6 +217,18 @@ class CastRun(Run):
     def history(self) -> History:
         """What has happened so far, as messages."""
         return history_of(self, self.load.recogniser)
+
+    def _answer(self, actor: Wire, answers: list[tuple[Any, Any]], item: Item) -> bool:
+        """Answer what every client answers; what is no such thing is remembered for all casts."""
+        key = (actor.role, item.text)
+        if key in self.load.unasked:
+            return False
+        if super()._answer(actor, answers, item):
+            return True
+        if len(self.load.unasked) > KEPT:
+            self.load.unasked.clear()
+        self.load.unasked.add(key)
+        return False
 
     def sync(self, key: str) -> None:
         """Before the first step: wait for the time to begin. After the last: for all others."""
@@ -319,6 +354,7 @@ class Load:
         self.steps = {str(step.place) for step in exchanges}
         self._exchanges = len(exchanges)
         self._roles: dict[str, Known] = {}
+        self.unasked: set[tuple[str, str]] = set()  # role, text: it asks for no answer
         self._rows = list(scenario.rows())
         self._merged = _Merged()
         self._playing = self._joining = self._here = self._played = 0
@@ -443,7 +479,7 @@ class Load:
         except BrokenPromiseError as broken:
             self._failed(number, broken)
         finally:
-            self._keep(run)
+            self._keep(run, passed=passed)
             self._is_gone(run)
             run.end()
             self._playing -= 1
@@ -458,6 +494,8 @@ class Load:
         run.reactor.until(lambda: self._start_at > 0, float("inf"))
         due = self._due(run.number)
         run.reactor.until(lambda: False, due)
+        for actor in run.actors.values():  # what was said while others came is over
+            actor.cursor = len(actor.items)
         self._was_late(run.number)
 
     def _is_gone(self, run: CastRun) -> None:
@@ -507,13 +545,13 @@ class Load:
 
     # The laws over all.
 
-    def _keep(self, run: CastRun) -> None:
-        self._merged.add(run, self.recogniser)
+    def _keep(self, run: CastRun, *, passed: bool) -> None:
+        self._merged.add(run, self.recogniser, stayed=self.plan.gather and passed)
         self.result.heard += sum(len(actor.items) for actor in run.actors.values())
 
     def _judge_all(self) -> None:
         began = time.monotonic()
-        history = self._merged.history(stayed=self.plan.gather)
+        history = self._merged.history()
         lines = [*self.scenario.profile.laws, *self.scenario.laws]
         waived = {n for line in lines if line.name == WITHOUT for n in as_list(line.value)}
         for line in lines:
@@ -548,8 +586,10 @@ class _Merged:
         self._person: dict[str, str] = {}
         self._since: dict[str, int] = {}
 
-    def add(self, run: CastRun, recogniser: Callable[[Profile, str], Recogniser]) -> None:
-        """The messages of a cast that is over."""
+    def add(
+        self, run: CastRun, recogniser: Callable[[Profile, str], Recogniser], *, stayed: bool
+    ) -> None:
+        """The messages of a cast that is over; `stayed`: it was there until all were."""
         journal = run.journal
         assert isinstance(journal, Minutes)
         own = persons(run.names)
@@ -559,7 +599,7 @@ class _Merged:
         for event in journal.events:
             if event.actor in roles and event.kind in ("does", "sees"):
                 self._event(run, roles[event.actor], event, journal.order[event.number])
-        for name, actor in run.actors.items():
+        for name, actor in run.actors.items() if stayed else ():
             if roles[name] and actor.alive and not actor.frozen and actor.since is not None:
                 after = min(actor.since, len(journal.order) - 1)
                 self._since[_own(run, name)] = journal.order[after]
@@ -576,8 +616,8 @@ class _Merged:
             said = str(found.get(name, "")) if name in found or name == "from" else EVERYBODY
             into.append(_Said(number, who, said, str(found["text"]), event.at))
 
-    def history(self, *, stayed: bool) -> History:
-        """What laws look at; who was there to the end is known only if all have stayed."""
+    def history(self) -> History:
+        """What laws look at. Who has left before the end is missed by no law."""
         self._sent.sort(key=lambda said: said.number)
         self._told.sort(key=lambda said: said.number)
         person = self._person
@@ -587,7 +627,7 @@ class _Merged:
                 for s in self._sent
             ],
             [Told(t.number, t.actor, self._who(t.name), t.text) for t in self._told],
-            self._since if stayed else {},
+            self._since,
             set(person),
             person,
             self._did,
