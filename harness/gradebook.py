@@ -17,6 +17,8 @@ from harness.grades import (
     Matrix,
     Sheet,
     as_document,
+    by_scenario,
+    total,
 )
 from harness.pages import page, style
 
@@ -40,8 +42,9 @@ def write_gradebook(folder: Path, matrix: Matrix, title: str, commands: Mapping[
     (folder / "index.html").write_text(index, encoding="utf-8")
     for one in matrix.sheets:
         letter = page(
-            "grades_program.html.j2", **common, one=one, command=commands.get(one.program, "")
-        )
+            "grades_program.html.j2", **common, one=one, command=commands.get(one.program, ""),
+            by_scenario=by_scenario, total=total,
+        )  # fmt: skip
         (folder / f"{names[one.program]}.html").write_text(letter, encoding="utf-8")
         (folder / f"{names[one.program]}.svg").write_text(badge(one), encoding="utf-8")
     document = msgspec.json.format(msgspec.json.encode(as_document(matrix)), indent=1)

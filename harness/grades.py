@@ -45,6 +45,11 @@ class Result(Struct, frozen=True):
     details: list[str] = field(default_factory=list)
     minutes: list[str] = field(default_factory=list)
 
+    @property
+    def row(self) -> str:
+        """Which row of the matrix it was, in words."""
+        return self.run.removeprefix(self.scenario).strip("[]")
+
 
 class Sheet(Struct):
     """What one program has got."""
@@ -55,17 +60,17 @@ class Sheet(Struct):
     @property
     def points(self) -> float:
         """What was earned."""
-        return _sum(result.points for result in self.results)
+        return total(self.results, "points")
 
     @property
     def worth(self) -> float:
         """What could be earned: everything that applies to this program."""
-        return _sum(result.worth for result in self.results)
+        return total(self.results, "worth")
 
     @property
     def open(self) -> float:
         """What nobody could judge."""
-        return _sum(r.worth for r in self.results if r.verdict == COULD_NOT_RUN)
+        return total(self.with_verdict(COULD_NOT_RUN), "worth")
 
     def with_verdict(self, verdict: str) -> list[Result]:
         """The results with this verdict."""
@@ -74,6 +79,19 @@ class Sheet(Struct):
     def counts(self) -> Mapping[str, int]:
         """How many runs have which verdict."""
         return Counter(result.verdict for result in self.results)
+
+
+def by_scenario(results: Iterable[Result]) -> list[list[Result]]:
+    """The runs of each scenario together."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.scenario, []).append(result)
+    return list(found.values())
+
+
+def total(results: Iterable[Result], what: str) -> float:
+    """The sum of their `points` or `worth`."""
+    return _sum(getattr(result, what) for result in results)
 
 
 def _sum(numbers: Iterable[float]) -> float:
@@ -85,7 +103,8 @@ def sheet(program: str, runs: list[tuple[Scenario, Outcome]], *, partial: bool =
     """The sheet of a program.
 
     A scenario's points are shared equally by those of its runs that apply. `partial`: a failed run
-    earns the share of the expectations that held before it broke.
+    earns the share of the expectations that held before it broke; none if the server died: how much
+    was found out until its death was noticed is chance.
     """
     verdicts = [OF_STATUS[outcome.status] for _, outcome in runs]
     apply = Counter(
@@ -103,6 +122,8 @@ def sheet(program: str, runs: list[tuple[Scenario, Outcome]], *, partial: bool =
 
 
 def _share(scenario: Scenario, outcome: Outcome) -> float:
+    if outcome.died:
+        return 0.0
     expected = {
         clause.place
         for step in scenario.steps

@@ -77,6 +77,7 @@ class Outcome(Struct):
     notes: list[str] = field(default_factory=list)
     evidence: str = ""  # folder with what the run left behind
     proof: Any = None  # a `prove.Proof`, if one was asked for
+    died: bool = False  # the server, by itself
     decided: float = 0.0  # when it was broken, in seconds since the run began
     mute: list[str] = field(default_factory=list)  # terminals whose echo is switched off
     factor: float = 1.0  # by how much patience was stretched, for the machine
@@ -327,8 +328,10 @@ def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:
     if any(actor.ended and not actor.dismissed for actor in run.actors.values()):
         server = run.server
         run.reactor.until(lambda: server.ended is not None, run.reactor.now() + LAST_WORDS)
-        if server.ended and not server.dismissed:
-            outcome.details.append(f"the server ended by itself: {server.ended}")
+        outcome.died = server.ended is not None and not server.dismissed
+        said = f"the server ended by itself: {server.ended}"
+        if outcome.died and said not in (outcome.what, *outcome.details):
+            outcome.details.append(said)
 
 
 def _gather(run: Run, outcome: Outcome) -> None:

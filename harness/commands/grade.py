@@ -52,7 +52,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--partial", action="store_true",
-        help="a failed run earns the share of its expectations that held",
+        help="a failed run earns the share of its expectations that held, unless the server died",
     )  # fmt: skip
     parser.add_argument("--title", default="Grades", help="the heading of the pages")
     parser.add_argument(
