@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from harness.errors import Place, Problem, ScenarioError
-from harness.fmt import escaped, laid_out
+from harness.fmt import MEANS_SOMETHING, escaped, laid_out
 from harness.journal import Event
 from harness.language import Scenario, load_scenario
 from harness.pool import Job, run_isolated
@@ -173,9 +173,9 @@ def _draft_line(number: int) -> int:
 
 def draft(acts: Sequence[Act], setting: Setting) -> str:
     """The scenario of a take: each act, and a proof that nothing more is coming."""
-    lines = ["scenario: a recording", f"cast: {_flow(setting.cast)}", "steps:"]
+    lines = ["scenario: a recording", f"cast: {flow(setting.cast)}", "steps:"]
     for number, act in enumerate(acts):
-        lines += [f"- mark: act {number}", f"- {_flow(act.clause)}: {_flow(act.value)}",
+        lines += [f"- mark: act {number}", f"- {_key(act.clause)}: {flow(act.value)}",
                   "- fence: everyone"]  # fmt: skip
     lines.append(f"- mark: act {len(acts)}")  # what comes now is the end of the run
     return "\n".join(lines) + "\n"
@@ -401,8 +401,8 @@ class Writer:
         for number, row in enumerate(rows):
             for value, _ in row.values():
                 self._captures.count(value, number)
-        head = [f"scenario: {_flow(title)}", f"use: {_flow(use)}",
-                f"cast: {_cast(self._setting.cast)}", "", "steps:"]  # fmt: skip
+        head = [f"scenario: {flow(title)}", f"use: {flow(use)}",
+                f"cast: {flow(self._setting.cast)}", "", "steps:"]  # fmt: skip
         steps = ["\n".join(self._step(number, row)) for number, row in enumerate(rows)]
         return laid_out("\n".join(head) + "\n" + "\n\n".join(steps) + "\n")
 
@@ -512,22 +512,27 @@ def _clause(key: str, value: Any) -> str:
     """A clause, over several lines if it is long."""
     if value is None:
         return f"{key}:"
-    line = f"{key}: {_flow(value)}"
+    line = f"{key}: {flow(value)}"
     if len(line) <= WIDE or not isinstance(value, list):
         return line
-    return f"{key}:" + "".join(f"\n      - {_flow(item)}" for item in value)
+    return f"{key}:" + "".join(f"\n      - {flow(item)}" for item in value)
 
 
-def _cast(cast: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{name}: {_flow(role)}" for name, role in cast.items()) + "}"
+PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*(?: [\w-]+)*", re.ASCII)
 
 
-def _flow(value: Any) -> str:
+def _key(key: Any) -> str:
+    """A key; words that YAML takes for something else are quoted."""
+    plain = PLAIN_KEY.fullmatch(str(key)) and str(key).lower() not in MEANS_SOMETHING
+    return str(key) if plain else flow(str(key))
+
+
+def flow(value: Any) -> str:
     """A value in one line of YAML; texts are quoted, the layout takes off what is not needed."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(k)}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow, value)) + "]"
     if not isinstance(value, str):
         return json.dumps(value)
     if value.isprintable() and "'" not in value:

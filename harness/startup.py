@@ -45,7 +45,9 @@ def start_server(run: Run) -> None:
         if time.monotonic() >= give_up:
             raise SetupError(f"its port stays in use{_said(run)}")
         pause = time.monotonic() + TRY_AGAIN * (run.listens != "free")
+        run.server_may_end = True  # it has ended, and will be started again
         run.reactor.until(lambda: False, pause)
+        run.server_may_end = False
 
 
 def _is_started(run: Run) -> bool:
@@ -74,10 +76,10 @@ def _is_started(run: Run) -> bool:
 
 
 def _server_command(run: Run) -> str:
-    return _given(run.options.server) or run.profile.server.run
+    return given(run.options.server) or run.profile.server.run
 
 
-def _given(command: str | None) -> str:
+def given(command: str | None) -> str:
     """A command of the command line: `{port}` is short for `${server.port}`, files are ours."""
     if command is None:
         return ""
@@ -239,7 +241,7 @@ def actor_launch(run: Run, member: Member, role: Role) -> Launch:
             abrupt=run.listens is not None and run.options.at is None,
         )  # fmt: skip
     args = role.args if member.args is None else member.args
-    command = _given(run.options.client) if role.kind == "shell" else ""
+    command = given(run.options.client) if role.kind == "shell" else ""
     if "${" in command:  # it says itself where its arguments stand
         args = []
     launch = _launch(run, command or role.start, args, {**role.env, **member.env}, member.name)
