@@ -15,10 +15,11 @@ FAULTS = ("leaks", "dies-of-garbage", "doubles", "ascii", "loses-some")
 
 
 def graded(folder, programs):
+    scenarios = ROOT / "scenarios"
+    named = [("--program", f"{name}={command}") for name, command in programs.items()]
     done = harness(
-        "grade", ROOT / "scenarios/portable/server", "--profile", ROOT / "scenarios/profiles/s3.yaml",
-        "-k", "direct", "-j", 4, "--partial", "-o", folder,
-        *(word for name, command in programs.items() for word in ("--program", f"{name}={command}")),
+        "grade", scenarios / "portable" / "server", "--profile", scenarios / "profiles" / "s3.yaml",
+        "-k", "direct", "-j", 4, "--partial", "-o", folder, *sum(named, ()),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads((folder / "grades.json").read_text())
