@@ -270,7 +270,7 @@ def unfit(scenario: Scenario) -> Iterator[Problem]:
     ]
     if not exchanges:
         yield Problem(scenario.place, "there is no exchange to be measured")
-    literal = re.compile(rf"({'|'.join(re.escape(m.name) for m in scenario.cast)})")
+    literal = re.compile(rf"\b({'|'.join(re.escape(m.name) for m in scenario.cast)})\b")
     for exchange in exchanges:
         for clause in exchange.clauses:
             yield from _unfit_clause(clause, literal)

@@ -88,7 +88,9 @@ def test_any_text_can_be_written_down(tmp_path):
     dice = random.Random(1)
     path = tmp_path / "texts.yaml"
     for _ in range(200):
-        text = "".join(chr(dice.choice((dice.randrange(0xD800), 0x1F600, 9, 10, 0x85))) for _ in "123456")
+        text = "".join(
+            chr(dice.choice((dice.randrange(0xD800), 0x1F600, 9, 10, 0x85))) for _ in "123456"
+        )
         path.write_text(f"text: {quoted(text)}\n", encoding="utf-8")
         assert read(path).plain() == {"text": text}
 
@@ -99,9 +101,7 @@ def test_any_text_can_be_written_down(tmp_path):
 )
 def test_a_planted_bug_is_found_and_its_file_fails_by_the_same_law(tmp_path, fault, law):
     server = f"{SERVER} --fault {fault}"
-    done = harness(
-        "explore", "--profile", PROFILE, "--server", server, "--seed", 1, "-o", tmp_path
-    )
+    done = harness("explore", "--profile", PROFILE, "--server", server, "--seed", 1, "-o", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"found: {law}" in done.stdout
     shrunk = re.search(r"shrunk from \d+ exchanges to (\d+)", done.stdout)

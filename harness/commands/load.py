@@ -16,7 +16,14 @@ from msgspec import Struct
 
 from harness import calibration
 from harness.commands.run import add_programs, options_of
-from harness.errors import Exit, NotApplicableError, Place, Problem, ScenarioError
+from harness.errors import (
+    BrokenPromiseError,
+    Exit,
+    NotApplicableError,
+    Place,
+    Problem,
+    ScenarioError,
+)
 from harness.language import Scenario, load_scenario
 from harness.report import clean
 from harness.values import seconds
@@ -152,6 +159,10 @@ def main(arguments: argparse.Namespace) -> int:
     except NotApplicableError as error:
         print(f"not applicable: {clean(str(error))}")
         return Exit.PASSED
+    except BrokenPromiseError as broken:  # of the server, which is nobody's alone
+        print(f"{clean(scenario.path)}: {clean(broken.what)}")
+        print("\n".join(f"    {clean(line.strip())}" for line in broken.details))
+        return Exit.BROKEN
     finally:
         gc.unfreeze()
     print("\n".join(_told(result)))
