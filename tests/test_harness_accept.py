@@ -174,7 +174,7 @@ def test_a_value_that_stands_for_several_is_not_written(tmp_path):
     assert "not accepted" in done.stdout
 
 
-@pytest.mark.parametrize("option", ["-j2", "--repeat=2", "--retries=1", "--shake", "--show"])
+@pytest.mark.parametrize("option", ["-j2", "--retries=1"])
 def test_it_is_refused_where_runs_are_made_in_another_order(tmp_path, option):
     done, before, after = accepted(tmp_path, "steps: [{ana types: hi}]\n", option)
     assert (done.returncode, after) == (2, before)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from pathlib import Path
 
-from harness.errors import Exit
+from harness.errors import Exit, Problem, ScenarioError
+from harness.profile import load_profile
 from harness.selection import add_selection, chosen, warnings
+from harness.yaml_nodes import read
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -14,10 +18,38 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Says how many can be run; the problems of the others are an error of `chosen`."""
-    scenarios = chosen(arguments)
+    """Says how many can be run; the problems of the others are an error of `chosen`.
+
+    A profile that is named itself is read alone.
+    """
+    profiles = [path for path in arguments.paths if _is_profile(path)]
+    arguments.paths = [path for path in arguments.paths if path not in profiles]
+    problems = list(_problems(profiles))
+    try:
+        scenarios = chosen(arguments)
+    except ScenarioError as wrong:
+        problems += wrong.problems
+    if problems:
+        raise ScenarioError(problems)
     for warning in warnings(scenarios):
         print(warning)
-    count = len(scenarios)
-    print(f"{count} scenario{'s'[: count != 1]} can be run")
+    if profiles:
+        print(f"{len(profiles)} profile{'s'[: len(profiles) != 1]} can be used")
+    if arguments.paths:
+        print(f"{len(scenarios)} scenario{'s'[: len(scenarios) != 1]} can be run")
     return Exit.PASSED
+
+
+def _is_profile(path: Path) -> bool:
+    try:
+        return path.is_file() and read(path).get("profile") is not None
+    except ScenarioError:  # told when it is read as what it is
+        return False
+
+
+def _problems(profiles: Iterable[Path]) -> Iterable[Problem]:
+    for path in profiles:
+        try:
+            load_profile(path)
+        except ScenarioError as wrong:
+            yield from wrong.problems
