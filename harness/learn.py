@@ -475,6 +475,7 @@ def profile_text(draft: Draft, name: str, folder: Path | None = None) -> str:
     ready = {"prints": draft.prints} if draft.prints else {"listens": listens}
     lines += [f"  ready: {flow(ready)}", "", "roles:", f"  {draft.role}:"]
     lines += [f"    {row}" for row in _role(draft, folder)]
+    lines += ["", "can: [no-user]"] if "no-user" in draft.phrases else []
     lines += ["", f"# A guess: {GUESSES[draft.delivery]}", f"delivery: {draft.delivery}"]
     lines += _fence_lines(draft.fence)
     for word, table in (("acts", draft.acts), ("phrases", draft.phrases)):
@@ -482,10 +483,8 @@ def profile_text(draft: Draft, name: str, folder: Path | None = None) -> str:
             lines += ["", f"{word}:"]
             lines += [f"  {key}: {flow({draft.role: _spoken(word, draft, shape)})}"
                       for key, shape in table.items()]  # fmt: skip
-    can = [word for word in ("no-user",) if word in draft.phrases]
-    lines += ["", f"can: {flow(can)}"] if can else []
     messages = [word for word in ("dm", "bc") if word in draft.acts and word in draft.phrases]
-    lines += [f"messages: {flow(messages)}"] if messages else []
+    lines += ["", f"messages: {flow(messages)}"] if messages else []
     return laid_out("\n".join(lines) + "\n")
 
 

@@ -38,6 +38,9 @@ def test_a_small_dialogue_runs_with_what_was_learned_of_a_server_by_sockets(tmp_
     done, out = learned(tmp_path, STUDENT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a small dialogue passes with it" in done.stdout
+    checked = harness("check", out)
+    assert (checked.returncode, checked.stdout) == (0, "1 profile can be used\n")
+    assert harness("fmt", "--check", out).returncode == 0
     played = plays(tmp_path, out, "wire")
     assert closing(played) == "1 passed, 0 failed, 0 skipped", played.stdout
     assert "roundtrip" in played.stdout
