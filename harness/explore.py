@@ -270,7 +270,7 @@ def repaired(dialogue: Dialogue) -> Dialogue:
         for act in step.acts:
             first.setdefault(act.who, act.verb)
     stage = _Stage(dialogue.cast, [who for who, verb in first.items() if verb == "joins"])
-    steps = []
+    steps: list[Together] = []
     for step in dialogue.steps:
         if not step.acts:
             stage.going.clear()

@@ -1,4 +1,4 @@
-"""Exploring: eight planted bugs are found in 60 s each and shrunk; a right server is not accused."""
+"""Exploring: eight planted bugs are found in 60 s and shrunk; a right server is not accused."""
 
 import re
 

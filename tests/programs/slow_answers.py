@@ -1,22 +1,23 @@
 """A server that answers every line after a known time: `python3 slow_answers.py [PORT]`.
 
 `hello NAME` and `ping WORD` are answered at once. `say N` is answered by `said N` after as many
-milliseconds as stand in the table, one after the other; no answer waits for another.
+milliseconds as the table says, each of a hundred answers another row; none waits for another.
 """
 
 import asyncio
+import itertools
 import sys
 
 DELAYS = [20] * 90 + [60] * 8 + [120] * 2  # milliseconds: what p50, p95 and p99 have to be
+TURN = itertools.count()  # of all connections, so that a hundred answers have them all
 
 
 async def serve(reader, writer):
-    loop, count = asyncio.get_running_loop(), 0
+    loop = asyncio.get_running_loop()
     while line := await reader.readline():
         word, _, rest = line.decode().strip().partition(" ")
         if word == "say":
-            delay = DELAYS[(int(rest) * 37 + count) % len(DELAYS)] / 1000
-            count += 1
+            delay = DELAYS[next(TURN) * 37 % len(DELAYS)] / 1000
             loop.call_later(delay, writer.write, f"said {rest}\n".encode())
         else:
             writer.write(f"{word} {rest}\n".encode())
