@@ -477,7 +477,7 @@ class Load:
             play(run)
             passed = True
         except BrokenPromiseError as broken:
-            self._failed(number, broken)
+            self._failed(run, broken)
         finally:
             self._keep(run, passed=passed)
             self._is_gone(run)
@@ -508,7 +508,7 @@ class Load:
 
     def _arrived(self) -> None:
         self._here += 1
-        if self._here == self.plan.total:
+        if self.plan.gather and self._here == self.plan.total:
             self._start_at = time.monotonic() + BEGIN
 
     def has_played(self, run: CastRun) -> None:
@@ -520,7 +520,8 @@ class Load:
             run.reactor.until(lambda: self._played >= self.plan.total, float("inf"))
             settle_everything(run, run.patience)
 
-    def _failed(self, number: int, broken: BrokenPromiseError) -> None:
+    def _failed(self, run: CastRun, broken: BrokenPromiseError) -> None:
+        number = run.number
         where = str(broken.place or "")
         what = re.sub(rf"(?<=[^\W\d_])x{number}\b", "", broken.what)
         first = what.splitlines()[0]
@@ -528,7 +529,8 @@ class Load:
         failure = self.result.failures.setdefault(key, Failure(first, broken.place))
         failure.count += 1
         if len(failure.examples) < SHOWN:
-            failure.examples.append((number, broken.what, tuple(broken.details)))
+            details = broken.details or tuple(_last_words(run))
+            failure.examples.append((number, broken.what, details))
 
     # What is measured.
 
@@ -647,6 +649,13 @@ class _Merged:
             if said.number == number:
                 return f"{said.actor} {sign} {said.name or 'all'}: {said.text}"
         return f"event {number}"
+
+
+def _last_words(run: CastRun) -> Iterator[str]:
+    """What those were told last whose connection has ended."""
+    for actor in run.actors.values():
+        if actor.ended is not None and actor.items:
+            yield f"{actor.name}, {actor.ended}: {actor.items[-1].text}"
 
 
 def _own(run: CastRun, actor: str) -> str:
