@@ -122,6 +122,14 @@ class World(Struct):
         can_leave = self.profile.has_act("leave", self.role.name)
         return [way for way in PARTINGS[self.role.kind] if way != "leaves" or can_leave]
 
+    @property
+    def talks_to_itself(self) -> bool:
+        """Whether a message to oneself can be told from the confirmation that it was sent."""
+        told = {name for names in self.profile.messages.values() for name in names}
+        shapes = [(n, self.profile.shape_of(n, self.role.name)) for n in self.profile.phrases]
+        ours = [shape for name, shape in shapes if name in told and shape is not None]
+        return not any(name not in told and shape in ours for name, shape in shapes)
+
     def nasty(self) -> list[str]:
         """Texts that this role has a way to send as they are."""
         if self.role.kind == "wire" and self.role.frames in ("json-lines", "json"):
@@ -201,22 +209,24 @@ def _some_steps(
 def _act(around: World, dice: random.Random, who: str, number: str, nasty: Iterator[str]) -> Act:
     name = dice.choice(around.acts())
     values = [
-        (word, _value(around, dice, word, f"{who} {number}", nasty))
-        for word in around.arguments(name)
+        (word, _value(around, dice, word, (who, number), nasty)) for word in around.arguments(name)
     ]
     return Act(who, "does", name, tuple(values))
 
 
-def _value(around: World, dice: random.Random, word: str, unique: str, nasty: Iterator[str]) -> Any:
+def _value(
+    around: World, dice: random.Random, word: str, by: tuple[str, str], nasty: Iterator[str]
+) -> Any:
     if word in PERSONS:
-        cast = NAMES[: around.actors]
-        return NOBODY if dice.random() < 0.1 else Person(dice.choice(cast))
+        others = [who for who in NAMES[: around.actors] if who != by[0]]
+        known = [*others, by[0]] if around.talks_to_itself or not others else others
+        return NOBODY if dice.random() < 0.1 else Person(dice.choice(known))
     if word not in TEXTS:
         return dice.choice(WORDS)
     if dice.random() < 0.6 and (text := next(nasty, None)) is not None:
         return text
     said = dice.choice(PLAIN)
-    return said if dice.random() < 0.2 else f"{said} {unique}"
+    return said if dice.random() < 0.2 else f"{said} {' '.join(by)}"
 
 
 # What makes sense: nobody acts who is not there.

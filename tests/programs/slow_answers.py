@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import sys
 
-DELAYS = [20] * 90 + [60] * 8 + [120] * 2  # milliseconds: what p50, p95 and p99 have to be
+DELAYS = [100] * 90 + [300] * 8 + [600] * 2  # milliseconds: what p50, p95 and p99 have to be
 TURN = itertools.count()  # of all connections, so that a hundred answers have them all
 
 
