@@ -382,7 +382,7 @@ MODIFIERS: dict[str, Any] = {
     "eventually": "it may take this long (2s): the exchange is played again until it holds",
     "patience": "give up after this time, if nothing else has decided (default 5s)",
     "check": "a comparison of captured values: ${a} == ${b}, or a list of them",
-    "when": "the exchange happens only if this holds: ${a} == ${b}, or ${a} is not empty; or a list",
+    "when": "the exchange happens only if this holds: ${a} == ${b}, or ${a} is not empty",
     "as": "a name for what `sees one of` chose",
     "why": "a text for the report",
     "until": "fence: what `never` forbids is forbidden in this exchange only",
