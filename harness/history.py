@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.run import Run
 
 UNREADABLE = frozenset({"sends bytes", "drafts", "presses", "pastes"})  # acts in pieces
+SAYING = frozenset({"types", "sends"})
 EVERYBODY = ""  # addressee of a public message
 NOBODY = "?"  # somebody who is not in the cast, as far as the minutes tell
 
@@ -130,7 +131,7 @@ class Recogniser:
 
 
 def _item(event: Event) -> Item:
-    return Item(event.text, event.at, event.data, is_frame=event.data is not None)
+    return Item(event.text, event.at, event.data, is_frame=isinstance(event.data, dict | list))
 
 
 def _first(patterns: Iterable[Pattern], item: Item) -> dict[str, Any] | None:
@@ -191,8 +192,10 @@ def history_of(run: Run, recogniser: Callable[[Profile, str], Recogniser] = Reco
             if roles[name] and actor.since is not None and actor.alive and not actor.frozen
         },
     )
+    logins = {step.place.file for role in profile.roles.values() for step in role.login}
     for event in run.journal.events:
-        if event.actor in roles:
+        # What is said at a login is for the server, though it may look like a message.
+        if event.actor in roles and not (event.place and event.place.file in logins):
             _recognise(event, roles[event.actor], history, people)
     return history
 
@@ -212,7 +215,7 @@ def _recognise(event: Event, role: Recogniser, history: History, people: Mapping
     if event.kind == "does":
         written = None if event.verb in UNREADABLE else event.text
         history.did.setdefault(sender, []).append((event.number, written))
-        found = role.sent(event)
+        found = role.sent(event) if event.verb in SAYING else None
         if found is not None and "text" in found:
             to = _person(str(found["to"]), people) if "to" in found else EVERYBODY
             history.sent.append(Sent(event.number, sender, to, str(found["text"])))

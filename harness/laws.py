@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.run import Run
 
 GROUP = "harness.laws"  # entry points
+NO_MESSAGE = "no message was recognised: the laws had nothing to judge (profile: messages)"
 WITHOUT = "without"  # takes laws of the profile away from a scenario
 
 
@@ -221,7 +222,10 @@ def judge(run: Run, lines: list[LawLine]) -> None:
         if line.name == ONCE.name:
             _once(run, line)
             continue
-        history = history or run.history()
+        if history is None:
+            history = run.history()
+            if not history.sent and line in run.scenario.laws:
+                run.obstacles.add(NO_MESSAGE)
         broken = laws()[line.name].find(history, line.value)
         if broken is not None:
             raise BrokenPromiseError(

@@ -191,7 +191,7 @@ class Run:
         elif role.answers and isinstance(actor, Shell):
             actor.pages = [(str(row["is asked"]), keys) for row, keys in role.answers]
         launch = startup.actor_launch(self, member, role)
-        actor.note("does", said_start(launch))
+        actor.note("does", said_start(launch), verb="starts")
         for line in launch.stdin or ():
             actor.note("does", line, verb="types")
         actor.start(launch)

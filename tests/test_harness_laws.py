@@ -247,3 +247,80 @@ def test_a_law_of_ones_own_is_found_by_its_entry_point(tmp_path, monkeypatch):
     assert closing(run(tmp_path, calm)) == "1 passed, 0 failed, 0 skipped"
     done = run(tmp_path, calm.replace("text: two", "text: TWO"))
     assert "law 'no shouting': ben was shouted at" in done.stdout
+
+
+LINES = """
+    profile: lines
+    server:
+      run: python3 ${here}/lines.py
+      ready: {prints: 'listening on port ${port=int}'}
+    roles:
+      line:
+        tcp: 127.0.0.1:${server.port}
+        frames: lines
+        login:
+          - self sends: I am ${name}
+            self sees: welcome
+    fence:
+      roundtrip:
+        line: {sends: 'echo ${token}', sees: '${token}'}
+    acts:
+      tell: {line: {sends: 'tell ${to} ${text}'}}
+      say: {line: {sends: '${text}'}}
+    phrases:
+      tell: {line: '${from} tells you: ${text}'}
+      say: {line: '${from}: ${text}'}
+    messages: [tell, say]
+"""
+TELLER = """
+    import socketserver, sys
+
+    names = {}
+
+    class Client(socketserver.StreamRequestHandler):
+        def say(self, text):
+            self.wfile.write(text.encode() + b"\\n")
+
+        def handle(self):
+            for line in self.rfile:
+                verb, _, rest = line.decode().rstrip().partition(" ")
+                if verb == "I":
+                    names[rest.removeprefix("am ")] = self
+                    self.say("welcome")
+                elif verb == "echo":
+                    self.say(rest)
+                elif verb == "tell":
+                    to, _, text = rest.partition(" ")
+                    me = next(name for name in names if names[name] is self)
+                    for name in names if LEAKS else [to]:
+                        names[name].say(f"{me} tells you: {text}")
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Client)
+    print(f"listening on port {server.server_address[1]}", flush=True)
+    server.serve_forever()
+"""
+TOLD = """
+    scenario: Nothing is expected here but by the laws
+    cast: {ana: line, ben: line, cid: line}
+    steps:
+      - ana sends: tell ben psst
+    laws: [private stays private, exactly once]
+"""
+
+
+@pytest.mark.parametrize(("leaks", "code"), [(False, 0), (True, 1)])
+def test_laws_know_the_lines_of_sockets_and_wait_for_what_is_on_its_way(tmp_path, leaks, code):
+    profile = written(tmp_path, LINES, "lines.yaml")
+    written(tmp_path, TELLER.replace("LEAKS", str(leaks)), "lines.py")
+    done = harness("run", written(tmp_path, TOLD), "--profile", profile)
+    assert done.returncode == code, done.stdout
+    assert ("was told 'psst', which was for ben" in done.stdout) == leaks
+
+
+def test_laws_that_had_no_message_to_judge_say_so(tmp_path):
+    text = TALK.format(dress="wire", law="in order").partition("      - ana does")[0]
+    done = run(tmp_path, text + "      - fence: everyone\n    laws: [in order]\n", "-v")
+    assert "the laws had nothing to judge" in done.stdout
