@@ -69,3 +69,10 @@ def test_the_tutorial_fails_first_and_passes_when_its_program_is_mended(tmp_path
     (tmp_path / "shout.py").write_text(program.replace(faulty, mended))
     second = harness("run", tmp_path / "shout_once.yaml")
     assert (second.returncode, closing(second)) == (0, "1 passed, 0 failed, 0 skipped")
+
+
+def test_the_whole_profile_of_the_document_is_right(tmp_path):
+    (talk,) = (text for name, text in blocks("yaml") if name == "talk.yaml")
+    (tmp_path / "talk.yaml").write_text(talk)
+    done = harness("check", tmp_path / "talk.yaml")
+    assert done.returncode == 0, done.stdout
