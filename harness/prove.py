@@ -112,7 +112,7 @@ def prove_scenario(
             outcome.proof = prove(runs[0], row)
         except Exception as error:  # ours: a rehearsal must never fail like this
             outcome.status, outcome.what = "bug", f"{type(error).__name__}: {error}"
-            outcome.details = traceback.format_exception(error)
+            outcome.details = "".join(traceback.format_exception(error)).splitlines()
     return outcome
 
 

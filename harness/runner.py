@@ -241,7 +241,7 @@ def _steps(run: Run, steps: list[Step]) -> None:
         elif isinstance(step, Pause):
             run.reactor.until(lambda: False, run.reactor.now() + step.seconds)
         else:
-            settle_everything(run, run.patience)
+            settle_everything(run, run.patience, step.place)
 
 
 def gather_cast(run: Run) -> None:
@@ -323,7 +323,7 @@ def _explain(error: BaseException, outcome: Outcome) -> None:
         outcome.status, outcome.what = "environment", str(error)
     else:
         outcome.status, outcome.what = "bug", f"{type(error).__name__}: {error}"
-        outcome.details = traceback.format_exception(error)
+        outcome.details = "".join(traceback.format_exception(error)).splitlines()
 
 
 def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:

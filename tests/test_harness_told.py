@@ -1,0 +1,82 @@
+"""What the harness tells: where a failure is placed, what stands beside it, what was cut off."""
+
+import re
+
+from programs.kit import PROFILE, closing, harness, run, written
+
+from harness.report import report
+from harness.runner import Outcome, _explain
+
+
+def test_a_traceback_is_told_line_by_line():
+    outcome = Outcome("A title", "a.yaml", {})
+    try:
+        raise ValueError("one" + chr(10) + "two")
+    except ValueError as error:
+        _explain(error, outcome)
+    told = report(outcome)
+    assert "\\n" not in told
+    assert "    ValueError: one" in told.splitlines()
+    assert not any("\n" in line for line in outcome.details)
+
+
+AUCTION = """
+    import socketserver, sys
+
+    class Seller(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                if line.startswith(b"FLOOD"):
+                    with contextlib.suppress(OSError):
+                        while True:
+                            self.wfile.write(b"BID 10\\n" * 5000)
+                elif line.startswith(b"HANG"):
+                    threading.Event().wait()
+                else:
+                    self.wfile.write(line)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    import contextlib, threading
+    with Server(("127.0.0.1", 0), Seller) as server:
+        print("port", server.server_address[1], flush=True)
+        server.serve_forever()
+"""
+AUCTION_PROFILE = """
+    profile: auction
+    server: {run: "python3 ${here}/auction.py", ready: {prints: 'port ${port=int}'}}
+    roles:
+      wire: {tcp: '127.0.0.1:${server.port}', frames: lines}
+    delivery: inline
+    fence: {roundtrip: {wire: {sends: 'ask ${token}', sees: 'ask ${token}'}}}
+"""
+
+
+def auction(folder, step):
+    """A run of one step in an auction that can flood and hang, and the step's line."""
+    written(folder, AUCTION, "auction.py")
+    profile = written(folder, AUCTION_PROFILE, "auction.yaml")
+    text = f"scenario: An auction\ncast: {{ana: wire, ben: wire}}\nsteps:\n  - {step}\n"
+    return harness("run", written(folder, text), "--profile", profile)
+
+
+def test_a_flood_is_told_at_its_step_with_its_size(tmp_path):
+    done = auction(tmp_path, "{ana sends: FLOOD, ana never sees: SOLD, patience: 2s}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "scenario.yaml:4:5: nobody can tell whether more was coming" in done.stdout
+    assert "the profile asks for it at" in done.stdout
+    told = re.search(r"ana was told ([\d,]+) lines in [\d.]+ s, and no answer to", done.stdout)
+    assert told, done.stdout
+    assert int(told[1].replace(",", "")) >= 10_000
+
+
+def test_a_hang_is_told_beside_what_did_not_come(tmp_path):
+    step = "{ana sends: HANG, ana sees: SOLD, patience: 1s}"
+    done = auction(tmp_path, step)
+    assert "ana sees: SOLD — did not come within 1 s" in done.stdout, done.stdout + done.stderr
+    silent = "the server has not answered the harness's own question since then (profile: fence)"
+    assert silent in done.stdout
+    missed = auction(tmp_path, step.replace("HANG", "BID"))
+    assert missed.returncode == 1
+    assert silent not in missed.stdout
