@@ -8,7 +8,7 @@ fence came back without what was expected. Patience only says when to give up.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from random import Random
 from typing import Any
@@ -28,6 +28,7 @@ from harness.yaml_nodes import Value
 
 AGAIN = 0.05  # seconds between two tries of what has to hold eventually
 GRACE = 0.15  # seconds before a missing positive is put to the fence; decides nothing by itself
+VERY_MUCH = 10_000  # lines in one exchange: somebody is being flooded
 LOOKS_AT_ALL = {
     "sees only",
     "sees nothing",
@@ -148,7 +149,7 @@ class Turn:
             if actor.alive
         }
         if any(map(fences.behind, looking.values())):
-            settle(self._run, list(looking.values()), self._patience())
+            settle(self._run, list(looking.values()), self._patience(), self._exchange.place)
 
     def _ask(self) -> None:
         for clause in self._of(Family.QUESTION):
@@ -351,9 +352,19 @@ class Turn:
     def _give_up(self, fence: Fence | None) -> BrokenPromiseError:
         for expectation in self._expectations:
             if not expectation.met and expectation.awaits:
-                return expectation.missing(f"did not come within {self._patience():g} s")
+                why = f"did not come within {self._patience():g} s"
+                return _with(expectation.missing(why), self._unanswered(fence))
         assert fence is not None
-        return no_answer(fence, self._patience(), self._exchange.place)
+        broken = no_answer(fence, self._patience(), self._exchange.place)
+        return _with(broken, _flood(self._run, self._starts, self._acted_at))
+
+    def _unanswered(self, fence: Fence | None) -> list[str]:
+        """What says that the server may hang: nothing at all is answered, not only this."""
+        if fence is None or fence.done or not fence.complaints():
+            return []
+        asked = "the server has not answered the harness's own question since then"
+        flood = _flood(self._run, self._starts, self._acted_at)
+        return [f"{asked} (profile: fence)", *flood]
 
     # Afterwards.
 
@@ -420,6 +431,23 @@ def shaken(exchange: Exchange, random: Random) -> list[Clause]:
     return [part.popleft() for part in turns]
 
 
+def _with(broken: BrokenPromiseError, details: Iterable[str]) -> BrokenPromiseError:
+    """The same failure, with further lines for the report."""
+    broken.details = (*broken.details, *details)
+    return broken
+
+
+def _flood(run: Run, starts: Mapping[str, int], since: float) -> list[str]:
+    """Who was told so much that an answer does not come through any more."""
+    waited = run.reactor.now() - since
+    return [
+        f"{actor.name} was told {told:,} lines in {waited:.2g} s, and no answer to the harness's"
+        " own question among them"
+        for actor in run.everybody()
+        if (told := len(actor.items) - starts.get(actor.name, 0)) >= VERY_MUCH
+    ]
+
+
 def no_answer(fence: Fence, patience: float, place: Place | None) -> BrokenPromiseError:
     """A fence that does not return is a broken promise: nothing is proved without it.
 
@@ -443,13 +471,19 @@ def _compares(left: object, operator: str, right: object) -> bool:
     }[operator]  # fmt: skip
 
 
-def settle_everything(run: Run, patience: float) -> Fence:
+def settle_everything(run: Run, patience: float, place: Place | None = None) -> Fence:
     """A fence of everybody: afterwards nothing that was caused so far is still on its way."""
-    return settle(run, [actor for actor in run.actors.values() if actor.alive], patience)
+    return settle(run, [actor for actor in run.actors.values() if actor.alive], patience, place)
 
 
-def settle(run: Run, observers: Iterable[Actor], patience: float) -> Fence:
-    """A fence of some: afterwards nothing that was caused so far is on its way to them."""
+def settle(
+    run: Run, observers: Iterable[Actor], patience: float, place: Place | None = None
+) -> Fence:
+    """A fence of some: afterwards nothing that was caused so far is on its way to them.
+
+    `place` is whose fence it is in the scenario, if it is one step's.
+    """
+    began, starts = run.reactor.now(), {a.name: len(a.items) for a in run.everybody()}
     fence = Fence(run, (), observers)
     deadline = run.reactor.now() + patience + fence.takes_time * run.fences.window()
 
@@ -457,6 +491,8 @@ def settle(run: Run, observers: Iterable[Actor], patience: float) -> Fence:
         return fence.poll(consequences=True)
 
     if not run.reactor.until(done, deadline):
-        raise no_answer(fence, patience, None)
+        flood = _flood(run, starts, began)
+        where = place or (run.scenario.place if flood else None)
+        raise _with(no_answer(fence, patience, where), flood)
     run.obstacles |= set(fence.obstacles())
     return fence
