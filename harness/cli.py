@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
         prog="harness",
         description="Replays whole conversations between real programs, from scenario files.",
         epilog="Exit codes: 0 passed, 1 a promise was broken, 2 a scenario is wrong, "
-        "3 the environment did not allow the test, 4 a fault of the harness itself.",
+        "3 the environment did not allow the test, 4 a fault of the harness itself; "
+        "130 it was interrupted.",
     )
     version = metadata.version("chatd")
     top.add_argument("--version", action="version", version=f"harness {version}")
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.ENVIRONMENT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return Exit.ENVIRONMENT
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         return Exit.ENVIRONMENT
     except Exception:

@@ -16,6 +16,7 @@ class Exit(enum.IntEnum):
     WRONG = 2  # a scenario, a profile or the command line is wrong
     ENVIRONMENT = 3  # the test could not be made here
     BUG = 4  # ours
+    INTERRUPTED = 130  # by Ctrl-C or a signal: nothing was judged to its end
 
 
 class Place(Struct, frozen=True, order=True):

@@ -24,7 +24,7 @@ from harness.journal import Event
 from harness.keeper import Order, Told
 from harness.language import Scenario
 from harness.run import Options
-from harness.runner import Outcome, outcome_of
+from harness.runner import INTERRUPTED, Outcome, outcome_of
 
 PATIENCE = 60.0  # seconds for a keeper to end its runs and itself
 
@@ -116,6 +116,21 @@ def died(job: Job, options: Options, how: str, said: list[str]) -> Outcome:
     return outcome
 
 
+class InterruptedRunsError(KeyboardInterrupt):
+    """An interrupt while runs were made; `outcomes`: of those that had begun, told or not."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
+def cut_off(job: Job, options: Options) -> Outcome:
+    """The outcome of a run that was interrupted."""
+    outcome = outcome_of(job.scenario, job.row, options)
+    outcome.status, outcome.what = "environment", INTERRUPTED
+    return outcome
+
+
 class Watcher:
     """Somebody who looks on while runs are made; this one does not."""
 
@@ -144,7 +159,11 @@ def run_all(
 ) -> Generator[Outcome, None, None]:
     """The outcomes, in the order of the jobs, each of as many attempts as planned."""
     with Pool() as pool:
-        yield from _Schedule(pool, jobs, options, plan, watcher or Watcher()).outcomes(at_a_time)
+        schedule = _Schedule(pool, jobs, options, plan, watcher or Watcher())
+        try:
+            yield from schedule.outcomes(at_a_time)
+        except KeyboardInterrupt:
+            raise InterruptedRunsError(list(schedule.cut_off())) from None
 
 
 class _Schedule:
@@ -170,6 +189,14 @@ class _Schedule:
             while self._first < len(self._jobs) and self._series[self._first].is_over:
                 yield self._series[self._first].outcome()
                 self._first += 1
+
+    def cut_off(self) -> Iterator[Outcome]:
+        """What has begun and was not told yet, in the order of the jobs."""
+        for job, series in list(zip(self._jobs, self._series, strict=True))[self._first :]:
+            if series.is_over:
+                yield series.outcome()
+            elif series.begun:
+                yield cut_off(job, job.options or self._options)
 
     def _next(self) -> int | None:
         open_ = range(self._first, len(self._jobs))

@@ -99,7 +99,8 @@ def _transcript(name: str, events: list[Event], outcome: Outcome) -> Iterator[st
     yield ""
     yield f"  {name}"
     if len(events) > LAST:
-        yield f"    ... {len(events) - LAST} lines before"
+        before = len(events) - LAST
+        yield f"    ... {before} line{'s'[: before != 1]} before"
     for event in events[-LAST:]:
         yield f"    {event.at:8.3f} {SIGNS[event.kind]} {clean(short(event.text, most=LONG))}"
     picture = outcome.pictures.get(name)

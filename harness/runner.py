@@ -39,6 +39,7 @@ from harness.wire import Wire
 LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
 LONGEST = 60.0  # seconds for a scenario, from the server's readiness; stretched like patience
 EXCHANGES = 12  # a scenario that has more patience per exchange may last as many times as long
+INTERRUPTED = "interrupted"  # what is said of a run that was cut off from outside
 SEAL = 2.0  # seconds for a server to close a connection that we have half-closed
 
 
@@ -310,7 +311,9 @@ def _last_fence(run: Run) -> None:
 
 
 def _explain(error: BaseException, outcome: Outcome) -> None:
-    if isinstance(error, BrokenPromiseError):
+    if isinstance(error, KeyboardInterrupt):
+        outcome.status, outcome.what = "environment", INTERRUPTED
+    elif isinstance(error, BrokenPromiseError):
         outcome.status, outcome.what, outcome.place = "failed", error.what, error.place
         outcome.details, outcome.offer = list(error.details), error.offer
     elif isinstance(error, ScenarioError):
@@ -389,7 +392,7 @@ def _hide_secrets(outcome: Outcome) -> None:
 
 def _leave(run: Run, outcome: Outcome) -> None:
     """Keep what helps to understand the run, as long as its folder is still there."""
-    fine = EXITS[outcome.status] is Exit.PASSED
+    fine = EXITS[outcome.status] is Exit.PASSED or outcome.what == INTERRUPTED
     if run.options.evidence and (run.options.evidence_always or not fine):
         from harness import evidence  # not needed where everything passes
 

@@ -510,7 +510,7 @@ def ended_by(number, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_tidies_up(tmp_path, number):
     code, alive = ended_by(number, tmp_path)
-    assert (code, alive) == (3, [])
+    assert (code, alive) == (130, [])
     assert list(tmp_path.glob("harness-run-*")) == []
 
 

@@ -1,9 +1,16 @@
 """What the harness tells: where a failure is placed, what stands beside it, what was cut off."""
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
 
-from programs.kit import PROFILE, closing, harness, run, written
+import pytest
+from programs.kit import harness, written
 
+from harness.journal import Event
 from harness.report import report
 from harness.runner import Outcome, _explain
 
@@ -80,3 +87,39 @@ def test_a_hang_is_told_beside_what_did_not_come(tmp_path):
     missed = auction(tmp_path, step.replace("HANG", "BID"))
     assert missed.returncode == 1
     assert silent not in missed.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_reports_tell_which_run_was_cut_off(tmp_path, number):
+    auction(tmp_path, "{ana sends: BID, ana sees: BID}")
+    first, last = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    (tmp_path / "scenario.yaml").rename(first)
+    last.write_text(first.read_text().replace("{ana sends: BID, ana sees: BID}", HANGS))
+    command = [sys.executable, "-m", "harness", "run", first, last, "--show", "-j", "1"]
+    command += ["--profile", tmp_path / "auction.yaml", "--json", tmp_path / "report.json"]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command += ["--evidence", tmp_path / "evidence"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        for line in process.stdout:
+            if "HANG" in line:
+                break
+        process.send_signal(number)
+        process.stdout.read()
+    assert process.returncode == 130
+    runs = json.loads((tmp_path / "report.json").read_text())["runs"]
+    told = [(one["status"], one["what"]) for one in runs]
+    assert told == [("passed", ""), ("environment", "interrupted")]
+    assert not list(tmp_path.glob("evidence/*"))
+
+
+HANGS = "{ana sends: HANG, ana sees: SOLD, patience: 60s}"
+
+
+def test_the_exit_code_of_an_interrupt_is_told():
+    assert "130 it was interrupted" in " ".join(harness("--help").stdout.split())
+
+
+def test_one_line_is_one_line():
+    outcome = Outcome("A title", "a.yaml", {}, status="failed", cast={"ana": "wire"})
+    outcome.events = [Event(n, 0.0, "ana", "sees", "x") for n in range(15)]
+    assert "... 1 line before" in report(outcome)

@@ -17,12 +17,12 @@ from harness.fences import STRENGTH
 from harness.flaky import Plan
 from harness.language import Scenario
 from harness.memory import keep, recall
-from harness.pool import Job, run_all
+from harness.pool import InterruptedRunsError, Job, run_all
 from harness.progress import Progress
 from harness.report import clean, closing_line, one_line, proofs_and_notes, report
 from harness.reports.github import Annotations
 from harness.run import Options
-from harness.runner import EXITS, Outcome
+from harness.runner import EXITS, INTERRUPTED, Outcome
 from harness.selection import add_runs, add_selection, chosen, chosen_runs, warnings
 from harness.show import Show
 from harness.watching import watch
@@ -209,10 +209,13 @@ def play(arguments: argparse.Namespace) -> int:
     outcomes: list[Outcome] = []
     try:
         _run(jobs, options, arguments, outcomes)
+    except InterruptedRunsError as cut:
+        outcomes += cut.outcomes
+        raise
     finally:
         reports.write(files, outcomes)
         memory = recall()
-        memory.learn(outcomes)
+        memory.learn(one for one in outcomes if one.what != INTERRUPTED)
         keep(memory)
     if not outcomes:
         print("no scenario was selected: see `harness list`", file=sys.stderr)
