@@ -45,7 +45,7 @@ selectors: .venv/dev.stamp  ## run every test on each selector that this machine
 		echo "== $$one"; CHATD_SELECTOR=$$one $(BIN)/python -m pytest -q -n $(JOBS) || exit 1; done
 
 harness-check: .venv/dev.stamp ## what the harness promises, at full size; takes hours
-	$(BIN)/python -m pytest -o python_files='check_*.py' tests/checks
+	$(BIN)/python -m pytest -o python_files='check_*.py' -o timeout=7200 tests/checks
 
 soak-harness: .venv/dev.stamp ## every scenario ROUNDS times on a busy machine, until one is flaky
 	$(BIN)/python -m scripts.soak --rounds $(ROUNDS)

@@ -8,7 +8,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from programs import kit
 from programs.kit import closing, harness
 from test_harness_s3 import (
     CLIENT,
@@ -37,8 +36,6 @@ CLIENTS = {
     "chatsh": (["--profile", PROFILES / "chatsh.yaml"], 2),
 }
 TIMES = 20
-
-kit.GIVE_UP = 900  # seconds, for a whole set
 
 
 def counts(done) -> tuple[int, int]:
