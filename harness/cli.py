@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from harness.errors import Exit, ScenarioError, SetupError
-from harness.report import clean_lines, closing_line
+from harness.report import clean_lines, closing_line, problems_line
 
 COMMANDS = {  # each a module of `harness.commands`
     "run": "run scenarios against real programs",
@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ScenarioError as wrong:
         for problem in wrong.problems:
             print(clean_lines(str(problem)))
-        print(closing_line([]))
+        only_read = arguments.command in ("check", "fmt")
+        print(problems_line(wrong.problems) if only_read else closing_line([]))
         return Exit.WRONG
     except SetupError as error:
         print(clean_lines(str(error)), file=sys.stderr)

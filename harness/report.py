@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from harness.diff import short
-from harness.errors import Place
+from harness.errors import Place, Problem
 from harness.journal import Event
 from harness.runner import Outcome
 from harness.secrets import mask
@@ -39,6 +39,12 @@ def closing_line(outcomes: Iterable[Outcome]) -> str:
     fine = count["passed"] + count["skipped"] + sum(count[name] for name in SOMETIMES)
     line = f"{count['passed']} passed, {count.total() - fine} failed, {count['skipped']} skipped"
     return line + "".join(f", {count[name]} {name}" for name in SOMETIMES if count[name])
+
+
+def problems_line(problems: Collection[Problem]) -> str:
+    """The last line where files are only read: `3 problems in 2 files`."""
+    many, files = len(problems), len({problem.place.file for problem in problems})
+    return f"{many} problem{'s'[: many != 1]} in {files} file{'s'[: files != 1]}"
 
 
 def one_line(outcome: Outcome) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from harness.checking import close
 from harness.errors import Place, Problem, ScenarioError
 from harness.language import Scenario, load_scenario
 from harness.memory import recall, stable_name
@@ -99,12 +100,41 @@ def warnings(scenarios: Sequence[Scenario]) -> list[str]:
 
 
 def _matches(scenario: Scenario, arguments: argparse.Namespace) -> bool:
-    texts = (scenario.path, scenario.title, *scenario.tags, *scenario.covers)
     return (
-        any(arguments.word in text for text in texts)
+        any(arguments.word in text for text in _texts(scenario))
         and all(fits(scenario.tags) for fits in arguments.tag)
         and (not arguments.covers or _covers(scenario, arguments.covers))
     )
+
+
+def nothing_chosen(arguments: argparse.Namespace) -> str:
+    """Why nothing was selected, in the words of the command line; its files can be read."""
+    found = load_all(arguments.paths, arguments.profile)
+    if not found:
+        return clean_lines(f"no scenario in {', '.join(repr(str(p)) for p in arguments.paths)}")
+    if any(_matches(scenario, arguments) for scenario in found):
+        return "none of the runs was selected: see --row and --shard"
+    tags = {tag for scenario in found for tag in scenario.tags}
+    covered = {name for scenario in found for name in scenario.covers}
+    reasons = [_has_none("has the tag", tag, tags) for one in arguments.tag for tag in one.named]
+    reasons += [_has_none("covers", name, covered) for name in arguments.covers]
+    if not any(arguments.word in text for scenario in found for text in _texts(scenario)):
+        reasons.append(f"no scenario has {arguments.word!r} in path, title, tags or covers")
+    told = "; ".join(filter(None, reasons))
+    return clean_lines(told or f"none of {len(found)} scenarios fits all that was asked")
+
+
+def _has_none(what: str, asked: str, there: Collection[str]) -> str:
+    """That no scenario has it, and what was perhaps meant; empty if one has it."""
+    if any(fnmatchcase(one, asked) for one in there):
+        return ""
+    like = close(asked, there)
+    meant = f", did you mean {like!r}" if like else ""
+    return f"no scenario {what} {asked!r}{meant}"
+
+
+def _texts(scenario: Scenario) -> tuple[str, ...]:
+    return (scenario.path, scenario.title, *scenario.tags, *scenario.covers)
 
 
 def _covers(scenario: Scenario, wanted: Sequence[str]) -> bool:
@@ -117,16 +147,28 @@ Fits = Callable[[Collection[str]], bool]
 WORDS = re.compile(r"\s*([()]|[^\s()]+)")
 
 
-def tag_expression(text: str) -> Fits:
+class TagExpression(Struct, frozen=True):
+    """Whether tags fit an expression, and the tags that it names."""
+
+    fits: Fits
+    named: list[str]
+
+    def __call__(self, tags: Collection[str]) -> bool:
+        """Whether they fit."""
+        return self.fits(tags)
+
+
+def tag_expression(text: str) -> TagExpression:
     """Whether tags fit an expression; raises `ArgumentTypeError` for what is none."""
     words = deque(WORDS.findall(text))
+    named = [word for word in words if word not in ("(", ")", "not", "and", "or")]
     try:
         fits = _either(words)
     except IndexError:
         raise argparse.ArgumentTypeError(f"{text!r} ends too early: a tag is missing") from None
     if words:
         raise argparse.ArgumentTypeError(f"{text!r} makes no sense from {words[0]!r} on")
-    return fits
+    return TagExpression(fits, named)
 
 
 def _either(words: deque[str]) -> Fits:

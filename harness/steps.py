@@ -322,7 +322,8 @@ class StepReader:
 
     def _unknown_word(self, key: Value, said: str) -> None:
         self._check.wrong(
-            key.place, f"unknown word {said!r}", suggestion(said, [*MODIFIERS, *SPECIAL]),
+            key.place, f"unknown word {said!r}",
+            NO_SLEEPS if said in SLEEPS else suggestion(said, [*MODIFIERS, *SPECIAL]),
             code="unknown-word",
         )  # fmt: skip
 
@@ -465,6 +466,11 @@ class StepReader:
         self._names.values.append(item)
 
 
+SLEEPS = ("sleep", "wait", "timeout", "delay")  # what other tools have
+NO_SLEEPS = (
+    "there are no sleeps: what has to come is waited for by itself, `within: 2s` is a promise to be"
+    " that fast, and `fence: everyone` waits for all that is on its way"
+)
 SPECIAL = {
     "mark": "_mark",
     "repeat": "_repeat",

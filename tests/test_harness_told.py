@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from programs.kit import harness, written
+from programs.kit import closing, harness, written
 
 from harness.journal import Event
 from harness.report import report
@@ -123,3 +123,52 @@ def test_one_line_is_one_line():
     outcome = Outcome("A title", "a.yaml", {}, status="failed", cast={"ana": "wire"})
     outcome.events = [Event(n, 0.0, "ana", "sees", "x") for n in range(15)]
     assert "... 1 line before" in report(outcome)
+
+
+@pytest.mark.parametrize("word", ["sleep", "wait", "timeout"])
+@pytest.mark.parametrize("step", ["- {word}: 1s", "- {{ana sends: BID, {word}: 1s}}"])
+def test_who_looks_for_a_sleep_is_told_what_there_is_instead(tmp_path, word, step):
+    profile = written(tmp_path, AUCTION_PROFILE, "auction.yaml")
+    text = "scenario: A\ncast: {ana: wire}\nsteps:\n  " + step.format(word=word) + "\n"
+    done = harness("check", written(tmp_path, text), "--profile", profile)
+    assert done.returncode == 2
+    assert f"unknown word {word!r}" in done.stdout
+    assert "there are no sleeps" in done.stdout
+    assert "`within: 2s`" in done.stdout
+    assert "fence" in done.stdout
+
+
+def test_check_and_fmt_count_problems_and_files(tmp_path):
+    wrong = "scenario: A\ncast: {ana: wire}\nsteps:\n  - ana seees: x\n"
+    written(tmp_path, wrong + "  - ana seees: y\n", "a.yaml")
+    profile = written(tmp_path, AUCTION_PROFILE, "auction.yaml")
+    done = harness("check", tmp_path / "a.yaml", "--profile", profile)
+    assert (done.returncode, closing(done)) == (2, "2 problems in 1 file")
+    bad = written(tmp_path, "a: [\n", "b.yaml")
+    assert closing(harness("fmt", bad)) == "1 problem in 1 file"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--tag", "shel"), "no scenario has the tag 'shel', did you mean 'shell'"),
+        (("--covers", "S1-3"), "no scenario covers 'S1-3', did you mean 'S1-2'"),
+        (("-k", "zebra"), "no scenario has 'zebra' in path, title, tags or covers"),
+        (("--tag", "shell and slow"), "none of 2 scenarios fits all that was asked"),
+        (("--row", "9"), "none of the runs was selected: see --row and --shard"),
+    ],
+)
+def test_who_selects_nothing_is_told_what_was_asked(tmp_path, options, said):
+    profile = written(tmp_path, AUCTION_PROFILE, "auction.yaml")
+    rest = "cast: {ana: wire}\nsteps:\n  - ana sends: x\n"
+    first = written(tmp_path, f"scenario: A\ntags: [shell]\ncovers: [S1-2]\n{rest}", "a.yaml")
+    second = written(tmp_path, f"scenario: B\ntags: [slow]\n{rest}", "b.yaml")
+    done = harness("run", first, second, "--profile", profile, *options)
+    assert (done.returncode, done.stderr.strip()) == (2, said)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = harness("run", tmp_path / "empty")
+    assert done.returncode == 2
+    assert re.search(r"no scenario in '.*empty'", done.stderr)

@@ -19,7 +19,7 @@ from harness.pool import Job, run_all
 from harness.report import clean
 from harness.requirements import read_requirements
 from harness.run import Options
-from harness.selection import add_selection, chosen
+from harness.selection import add_selection, chosen, nothing_chosen
 
 EACH = "${each}"
 
@@ -74,7 +74,9 @@ def main(arguments: argparse.Namespace) -> int:
     programs = list(_programs(arguments))
     _no_name_twice(programs)
     if not any(program.scenarios for program in programs):
-        print("no scenario was selected: see `harness list`", file=sys.stderr)
+        given = programs[0].options.profile
+        selection = {**vars(arguments), "profile": Path(given) if given else None}
+        print(nothing_chosen(argparse.Namespace(**selection)), file=sys.stderr)
         return Exit.WRONG
     jobs = [
         Job(scenario, row, program.options)

@@ -17,7 +17,7 @@ from harness.progress import Progress
 from harness.prove import Finding, Proof, Score, findings, score
 from harness.report import clean, one_line, report
 from harness.runner import EXITS, Outcome
-from harness.selection import add_runs, add_selection, chosen, chosen_runs
+from harness.selection import add_runs, add_selection, chosen, chosen_runs, nothing_chosen
 
 ENOUGH = 95.0  # per cent of the lies
 
@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(_as_json(outcomes, found, total)))
     if not outcomes:
-        print("no scenario was selected: see `harness list`", file=sys.stderr)
+        print(nothing_chosen(arguments), file=sys.stderr)
     print(_closing_line(found, total), flush=True)
     code = worst(outcomes)
     odd = any(proof.different for proof in proofs) or total.percent < arguments.enough

@@ -23,7 +23,14 @@ from harness.report import clean, closing_line, one_line, proofs_and_notes, repo
 from harness.reports.github import Annotations
 from harness.run import Options
 from harness.runner import EXITS, INTERRUPTED, Outcome
-from harness.selection import add_runs, add_selection, chosen, chosen_runs, warnings
+from harness.selection import (
+    add_runs,
+    add_selection,
+    chosen,
+    chosen_runs,
+    nothing_chosen,
+    warnings,
+)
 from harness.show import Show
 from harness.watching import watch
 
@@ -218,7 +225,7 @@ def play(arguments: argparse.Namespace) -> int:
         memory.learn(one for one in outcomes if one.what != INTERRUPTED)
         keep(memory)
     if not outcomes:
-        print("no scenario was selected: see `harness list`", file=sys.stderr)
+        print(nothing_chosen(arguments), file=sys.stderr)
     print(closing_line(outcomes), flush=True)
     return worst(outcomes)
 
