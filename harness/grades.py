@@ -14,7 +14,7 @@ from fractions import Fraction
 from msgspec import Struct, field
 
 from harness.language import Exchange, Scenario
-from harness.report import SIGNS, clean
+from harness.report import SIGNS, clean, source_line
 from harness.runner import Outcome
 
 PASSED, FAILED, NOT_APPLICABLE, COULD_NOT_RUN = (
@@ -42,6 +42,7 @@ class Result(Struct, frozen=True):
     points: float
     why: str = ""
     place: str = ""
+    line: str = ""  # what stands there in the scenario
     details: list[str] = field(default_factory=list)
     minutes: list[str] = field(default_factory=list)
 
@@ -136,10 +137,14 @@ def _share(scenario: Scenario, outcome: Outcome) -> float:
 
 
 def _result(outcome: Outcome, verdict: str, worth: float, points: float) -> Result:
-    told = [] if verdict == PASSED else [*map(clean, outcome.details), *map(clean, outcome.notes)]
+    told = (
+        []
+        if verdict == PASSED
+        else [clean(t) for t in (*outcome.details, *outcome.notes) if t not in outcome.what]
+    )
     return Result(
         outcome.path, outcome.name, outcome.title, outcome.covers, verdict, worth, points,
-        why=clean(outcome.what), place=str(outcome.place or ""),
+        why=clean(outcome.what), place=str(outcome.place or ""), line=source_line(outcome.place),
         details=told, minutes=[] if verdict == PASSED else _minutes(outcome),
     )  # fmt: skip
 
@@ -166,6 +171,12 @@ class Matrix(Struct):
                 for name in result.covers:
                     found.setdefault(name, {})[result.scenario] = None
         return {name: list(scenarios) for name, scenarios in found.items()}
+
+    def unknown(self) -> list[str]:
+        """What scenarios cover that is not among the requirements; none where there is no table."""
+        return [
+            name for name in self.covering() if self.requirements and name not in self.requirements
+        ]
 
     def cell(self, requirement: str, one: Sheet) -> str:
         """How a program keeps a requirement: the worst of what its scenarios found."""

@@ -89,6 +89,15 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         yield f"evidence: {clean(outcome.evidence)} (index.html, or `harness replay` it)"
 
 
+def source_line(place: Place | None) -> str:
+    """What stands at a place, as it can be shown; empty if nothing does."""
+    try:
+        lines = mask(Path(place.file).read_text(encoding="utf-8")).splitlines() if place else []
+        return clean(lines[place.line - 1].strip()) if place else ""
+    except (OSError, IndexError):
+        return ""
+
+
 def _source(place: Place) -> Iterator[str]:
     try:
         lines = mask(Path(place.file).read_text(encoding="utf-8")).splitlines()

@@ -336,7 +336,7 @@ def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:
         run.reactor.until(lambda: server.ended is not None, run.reactor.now() + LAST_WORDS)
         outcome.died = server.ended is not None and not server.dismissed
         said = f"the server ended by itself: {server.ended}"
-        if outcome.died and said not in (outcome.what, *outcome.details):
+        if outcome.died and said not in "\n".join((outcome.what, *outcome.details)):
             outcome.details.append(said)
 
 

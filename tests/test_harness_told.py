@@ -172,3 +172,21 @@ def test_an_empty_folder_is_named(tmp_path):
     done = harness("run", tmp_path / "empty")
     assert done.returncode == 2
     assert re.search(r"no scenario in '.*empty'", done.stderr)
+
+
+def test_a_grade_page_shows_the_line_and_what_is_not_in_the_table(tmp_path):
+    auction(tmp_path, "{ana sends: BID, ana sees: SOLD, patience: 1s}")
+    path = tmp_path / "scenario.yaml"
+    path.write_text(path.read_text() + "covers: [R-9]\n")
+    table = written(tmp_path, "| id | text |\n|---|---|\n| R-1 | It sells. |\n", "table.md")
+    done = harness(
+        "grade", path, "--profile", tmp_path / "auction.yaml", "--requirements", table,
+        "-o", tmp_path / "grades",
+    )  # fmt: skip
+    assert f"warning: covered, but not in {table}: R-9" in done.stderr, done.stdout + done.stderr
+    pages = tmp_path / "grades"
+    assert (
+        "<pre>- {ana sends: BID, ana sees: SOLD, patience: 1s}</pre>"
+        in (pages / "auction.html").read_text()
+    )
+    assert "Not in the table" in (pages / "index.html").read_text()

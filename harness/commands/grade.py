@@ -91,7 +91,11 @@ def main(arguments: argparse.Namespace) -> int:
         sheets.append(sheet(program.name, runs, partial=arguments.partial))
         print(_line(sheets[-1]), flush=True)
     commands = {program.name: _command(program, arguments) for program in programs}
-    write_gradebook(arguments.folder, Matrix(sheets, requirements), arguments.title, commands)
+    matrix = Matrix(sheets, requirements)
+    if unknown := matrix.unknown():
+        said = f"covered, but not in {arguments.requirements}: {', '.join(unknown)}"
+        print(clean(f"warning: {said}"), file=sys.stderr)
+    write_gradebook(arguments.folder, matrix, arguments.title, commands)
     print(f"pages: {arguments.folder / 'index.html'}")
     stuck = any(one.with_verdict(COULD_NOT_RUN) for one in sheets)
     return Exit.ENVIRONMENT if stuck else Exit.PASSED
