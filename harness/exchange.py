@@ -204,6 +204,7 @@ class Turn:
                 if verb.value in FILLED and (help_ := unfit(verb.value, value)):
                     what = f"what {clause.text!r} is given cannot be {value!r}"
                     raise ScenarioError([Problem(clause.place, what, help_)])
+                _can_be_framed(run, clause, actor, value)
                 run.perform(clause, actor, value)
         except BrokenPromiseError as broken:
             broken.place = broken.place or clause.place
@@ -459,6 +460,16 @@ def no_answer(fence: Fence, patience: float, place: Place | None) -> BrokenPromi
         place or asked,
         (f"the profile asks for it at {asked}",) if place and asked else (),
     )
+
+
+def _can_be_framed(run: Run, clause: Clause, actor: Actor, value: Any) -> None:
+    """A mapping has no form as text: on framings of text it would be sent as nobody meant it."""
+    if clause.verb.name != "sends" or not any(isinstance(v, Mapping) for v in as_list(value)):
+        return
+    role = run.profile.roles[actor.role]
+    if role.frames == "lines":
+        what = f"a mapping can be sent only on json framings; role {actor.role} has frames:"
+        raise ScenarioError([Problem(clause.place, f"{what} {role.frames}", "send a text")])
 
 
 def _compares(left: object, operator: str, right: object) -> bool:

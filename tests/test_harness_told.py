@@ -190,3 +190,37 @@ def test_a_grade_page_shows_the_line_and_what_is_not_in_the_table(tmp_path):
         in (pages / "auction.html").read_text()
     )
     assert "Not in the table" in (pages / "index.html").read_text()
+
+
+def checked(folder, step):
+    """What `harness check` says about a step in the auction."""
+    profile = written(folder, AUCTION_PROFILE, "auction.yaml")
+    text = f"scenario: A\ncast: {{ana: wire}}\nsteps:\n  - {step}\n"
+    return harness("check", written(folder, text), "--profile", profile).stdout
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("ana sends: MSG ben #1", True),
+        ("ana sends: JOIN #team", True),
+        ("ana sends: MSG ben # a comment", False),
+        ("ana sends: 'MSG ben #1'", False),
+        ("ana sends: MSG#1", False),
+    ],
+)
+def test_a_swallowed_end_of_a_text_is_told(tmp_path, step, told):
+    said = "what stands behind # is a comment"
+    assert (said in checked(tmp_path, step)) == told
+
+
+def test_a_capture_with_a_colon_is_told_with_its_repair(tmp_path):
+    assert "write ${n=int}" in checked(tmp_path, "ana sees: 'BID ${n:int}'")
+    assert "write ${n" not in checked(tmp_path, "ana sees: 'BID $${n:int}'")
+
+
+def test_a_mapping_is_not_sent_as_a_line(tmp_path):
+    done = auction(tmp_path, "{ana sends: {bid: 10}, ana sees: BID}")
+    said = "a mapping can be sent only on json framings; role wire has frames: lines"
+    assert done.returncode == 2
+    assert f"scenario.yaml:4:6: {said}" in done.stdout, done.stdout
