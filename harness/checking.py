@@ -246,7 +246,7 @@ def suggestion(word: Any, allowed: Collection[str]) -> str:
     """What was perhaps meant, and what is allowed."""
     like = close(word, allowed)
     meant = f"did you mean {like!r}? " if like else ""
-    return f"{meant}allowed: {', '.join(allowed) or 'nothing'}"
+    return f"{meant}allowed: {', '.join(dict.fromkeys(map(str, allowed))) or 'nothing'}"
 
 
 def shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import re
@@ -18,7 +19,7 @@ from harness.errors import Place, Problem
 from harness.flow import Flow, Known
 from harness.laws import LawLine, read_laws
 from harness.lint import lint
-from harness.profile import Profile, find_profile, load_profile
+from harness.profile import Profile, check_names, find_profile, load_profile
 from harness.scope import Scope, UnboundError, names_used
 from harness.steps import Clause, Exchange, Names, Step, StepReader, kinds_of_server
 from harness.values import size
@@ -353,13 +354,16 @@ def _each_row(scenario: Scenario, role: Value, check: Checker) -> list[str]:
 def _kinds(scenario: Scenario) -> Mapping[str, frozenset[str]]:
     kinds = {}
     for member in scenario.cast:
-        roles = {
-            str(Scope({**scenario.vars, **row}).fill(member.role))
-            for row in (scenario.rows() if "${" in member.role else [{}])
-        }
+        roles = _roles_of(member, scenario)
         known = scenario.profile.roles
         kinds[member.name] = frozenset(known[role].kind for role in roles if role in known)
     return kinds
+
+
+def _roles_of(member: Member, scenario: Scenario) -> set[str]:
+    """The roles that an actor has, in all rows of the matrix; raises `UnboundError`."""
+    rows = scenario.rows() if "${" in member.role else [{}]
+    return {str(Scope({**scenario.vars, **row}).fill(member.role)) for row in rows}
 
 
 def _steps(root: Value, scenario: Scenario, check: Checker, *, sound: bool) -> None:
@@ -407,6 +411,12 @@ def _sense(root: Value, scenario: Scenario, check: Checker, names: Names) -> Non
     _endless(plain[0], scenario, check)
     if complete:
         _filled(scenario, check)
+        roles: set[str] = set()
+        for member in scenario.cast:
+            with contextlib.suppress(UnboundError):  # told where the cast is read
+                roles |= _roles_of(member, scenario)
+        own = {*known, *(f"{name}.name" for name in names.actors)} - {"token", "n", "here"}
+        check.add(check_names(profile, roles, own, heads))
     order = Known(fixed, heads - set(names.actors), names.unsure, profile.captured, captured)
     Flow(check, names.actors, order).play(scenario.steps, scenario.cleanup)
     if complete:

@@ -25,6 +25,7 @@ from harness.keeper import Order, Told
 from harness.language import Scenario
 from harness.run import Options
 from harness.runner import INTERRUPTED, Outcome, outcome_of
+from harness.startup import check_commands
 
 PATIENCE = 60.0  # seconds for a keeper to end its runs and itself
 
@@ -158,6 +159,8 @@ def run_all(
     watcher: Watcher | None = None,
 ) -> Generator[Outcome, None, None]:
     """The outcomes, in the order of the jobs, each of as many attempts as planned."""
+    for job in jobs:
+        check_commands(job.options or options, job.scenario)
     with Pool() as pool:
         schedule = _Schedule(pool, jobs, options, plan, watcher or Watcher())
         try:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from harness.checking import Checker, suggestion
+from harness.checking import Checker, locate, suggestion
 from harness.codes import number
 from harness.errors import NotApplicableError, Place, Problem, ScenarioError
 from harness.frames import FRAMINGS
 from harness.laws import LawLine, read_laws
 from harness.proofs import Proofs, read_proofs
+from harness.scope import names_captured, names_used
 from harness.steps import Exchange, Names, StepReader, kinds_of_server
 from harness.values import KEYS as KEYS_OF_BOARD
 from harness.values import SIGNALS, as_list, size
@@ -27,6 +29,11 @@ SERVER_KEYS = ("run", "ready", "args", "env", "passes", "console", "exclusive", 
                "stop", "patience")  # fmt: skip
 ROLE_KEYS = ("like", "pty", "pipe", "tcp", "args", "env", "size", "prompt", "view", "echo",
              "login", "called", "frames", "paced", "stdin", "answers", "impatient")  # fmt: skip
+FILLED_IN = {  # keys of a role with names in them -> names that have a value there only
+    "pty": (), "pipe": (), "tcp": (), "args": (), "env": (), "stdin": (), "prompt": (),
+    "called": ("n",),
+}  # fmt: skip
+OF_SERVER = ("server.port", "server.host", "server.home")
 LISTENS = ("free", "any")
 VIEWS = ("lines", "screen", "canvas")
 MOST_BASES = 8  # profiles that are like one another
@@ -72,6 +79,14 @@ class ServerSpec(Struct):
     patience: float = 20.0  # seconds for it to be ready
 
 
+class Insertion(Struct):
+    """A value that names are filled in to, when somebody starts or logs in."""
+
+    who: str  # a role, or `server`
+    value: Value
+    names: tuple[str, ...] = ()  # that have a value there, besides the usual ones
+
+
 class Profile(Struct):
     """Everything a scenario takes for granted about the product."""
 
@@ -89,6 +104,8 @@ class Profile(Struct):
     laws: list[LawLine] = field(default_factory=list)
     captured: set[str] = field(default_factory=set)
     warnings: list[Problem] = field(default_factory=list)
+    insertions: list[Insertion] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)  # `ready`, `ROLE.prompt` -> where
 
     def lineage(self, role: str) -> Iterator[str]:
         """The role, those it is like, and its kind: where to look for its shapes."""
@@ -143,12 +160,51 @@ def load_profile(path: Path) -> Profile:
         path=str(path),
         server=_server(root, check),
     )
+    _server_insertions(root.get("server"), profile)
     _roles(root, profile, check)
+    _catches_port(profile, check)
     _tables(root, profile, check)
     _laws(root, profile, check)
     check.finish()
     profile.warnings = check.warnings
     return profile
+
+
+def check_names(
+    profile: Profile, roles: Collection[str], given: Collection[str], heads: Collection[str]
+) -> list[Problem]:
+    """The names without a value where the server and these roles are started, or log in.
+
+    `given` are the names that a scenario sets, `heads` what may stand before a dot there.
+    """
+    check = Checker()
+    for row in profile.insertions:
+        if row.who not in ("server", *roles):
+            continue
+        own = () if row.who == "server" else ("name", *sorted(profile.captured))
+        known = dict.fromkeys((*OF_SERVER, *own, *row.names, "here", *sorted(given)))
+        for name in names_used(row.value.plain()):
+            head, dot, _ = name.partition(".")
+            if name not in known and not (dot and head != "server" and head in heads):
+                check.wrong(
+                    locate(row.value, f"${{{name}}}"), f"${{{name}}} has no value here",
+                    suggestion(name, known), code="never-set",
+                )  # fmt: skip
+    return check.problems
+
+
+def _catches_port(profile: Profile, check: Checker) -> None:
+    """Whether anybody can know the server's port, if a role wants to."""
+    spec = profile.server
+    caught = spec.prints is not None and "port" in dict(names_captured(spec.prints))
+    users = [row.who for row in profile.insertions
+             if row.who != "server" and "server.port" in names_used(row.value.plain())]  # fmt: skip
+    if users and not caught and spec.listens is None:
+        check.warn(
+            profile.places.get("ready", Place(profile.path)),
+            f"ready catches no port, but ${{server.port}} is used (role {users[0]})",
+            "ready: {prints: 'listening on port ${port=int}'}, or {listens: any}",
+        )
 
 
 def _over_its_base(root: Value, path: Path, check: Checker, depth: int) -> Value:
@@ -245,6 +301,15 @@ def _server(root: Value, check: Checker) -> ServerSpec:
     return spec
 
 
+def _server_insertions(value: Value | None, profile: Profile) -> None:
+    for key, inner in value.pairs if value is not None else ():
+        if key.data in ("run", "args", "env"):
+            profile.insertions.append(Insertion("server", inner))
+        elif key.data == "ready":
+            printed = inner.get("prints")
+            profile.places["ready"] = (printed or inner).place
+
+
 def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> None:
     if key == "ready":
         _ready(spec, value, check)
@@ -253,9 +318,25 @@ def _server_key(spec: ServerSpec, key: str, value: Value, check: Checker) -> Non
         spec.stop = str(value.data)
     elif key == "patience":
         spec.patience = check.duration(value, "patience") or spec.patience
+    elif key == "run":
+        spec.run = _command(value, key, check)
     else:
         SHAPES[key](check, value, key)
-        setattr(spec, key, check.text(value, key) if key in ("run", "host") else value.plain())
+        setattr(spec, key, check.text(value, key) if key == "host" else value.plain())
+
+
+def _command(value: Value, what: str, check: Checker) -> str:
+    """A command whose words can be told apart, as a shell would."""
+    text = check.text(value, what)
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        check.wrong(
+            value.place, f"{what} is no command: {str(error).lower()}",
+            "close the quotation mark; one that stands for itself is written \\'",
+            code="open-quote",
+        )  # fmt: skip
+    return text
 
 
 def _ready(spec: ServerSpec, value: Value, check: Checker) -> None:
@@ -327,12 +408,21 @@ def _role(
             code="no-way-to-play",
         )  # fmt: skip
         return None
-    role = Role(name, KIND_OF[ways[0]], check.text(keys[ways[0]][1], ways[0]))
+    start = keys[ways[0]][1]
+    said = check.text(start, "tcp") if "tcp" in ways else _command(start, ways[0], check)
+    role = Role(name, KIND_OF[ways[0]], said)
+    before = len(names.values)
     names.actors = {**kinds_of_server(), "self": frozenset({role.kind})}
     names.groups = ()
     for word, (_, value) in keys.items():
         if word in ROLE_READERS:
             setattr(role, *ROLE_READERS[word](value, check, names))
+        if word in FILLED_IN:
+            profile.insertions.append(Insertion(name, value, FILLED_IN[word]))
+    if "prompt" in keys:
+        profile.places[f"{name}.prompt"] = keys["prompt"][1].place
+    login = (Insertion(name, value, ("token",)) for value in names.values[before:])
+    profile.insertions += login
     if any(("is asked" in sees) != (role.kind == "shell") for sees, _ in role.answers):
         fit = "is asked and presses" if role.kind == "shell" else "sees and sends"
         check.wrong(keys["answers"][0].place, f"an answer of a {role.kind} has {fit}")
@@ -415,7 +505,7 @@ SHAPES = {
     "args": Checker.listing, "stdin": Checker.listing, "passes": Checker.listing,
     "env": Checker.mapping, "called": Checker.text, "paced": Checker.flag,
     "impatient": Checker.flag, "console": Checker.flag, "exclusive": Checker.flag,
-    "run": Checker.text, "host": Checker.text,
+    "host": Checker.text,
 }  # fmt: skip
 ROLE_READERS: dict[str, Any] = {
     "login": _login, "size": _size, "frames": _frames, "view": _view, "echo": _echo,

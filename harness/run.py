@@ -171,7 +171,8 @@ class Run:
 
     def start_server(self) -> None:
         """Start the server, or start it again on its port; wait until it is ready."""
-        startup.start_server(self)
+        with scenario_fault(Place(self.profile.path)):
+            startup.start_server(self)
 
     # Actors.
 
@@ -219,7 +220,8 @@ class Run:
         from harness.exchange import Turn
 
         before = len(actor.items)
-        self.start(actor)
+        with scenario_fault(Place(self.profile.path)):
+            self.start(actor)
         member = self.members[actor.name]
         if not member.login:
             return
@@ -421,6 +423,6 @@ def scenario_fault(place: Place) -> Iterator[None]:
     try:
         yield
     except UnboundError as error:
-        help_ = "capture it in an exchange before this one"
+        help_ = "capture it in an exchange before this one, or give it a value in vars"
         problem = Problem(place, str(error), help_, number("no-value"))
         raise ScenarioError([problem]) from error

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.checking import close
 from harness.errors import Place, Problem, ScenarioError
@@ -68,10 +68,19 @@ def load_all(paths: Sequence[Path], profile: Path | None) -> list[Scenario]:
         try:
             found.append(load_scenario(path, profile=profile))
         except ScenarioError as wrong:
-            problems += [problem for problem in wrong.problems if problem not in problems]
+            problems += wrong.problems
     if problems:
-        raise ScenarioError(problems)
+        raise ScenarioError(_each_once(problems))
     return found
+
+
+def _each_once(problems: Sequence[Problem]) -> list[Problem]:
+    """A file may be read for several scenarios, and for itself, by another path."""
+    found: dict[Problem, Problem] = {}
+    for problem in problems:
+        place = structs.replace(problem.place, file=str(Path(problem.place.file).resolve()))
+        found.setdefault(structs.replace(problem, place=place), problem)
+    return list(found.values())
 
 
 def scenario_files(paths: Sequence[Path]) -> Iterator[Path]:

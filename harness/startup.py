@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness import ports
 from harness.actors import Actor, Launch
-from harness.errors import SetupError
+from harness.checking import suggestion
+from harness.errors import Place, Problem, ScenarioError, SetupError
 from harness.links import Link
 from harness.patterns import TextPattern
 from harness.process import command_line, environment
+from harness.scope import names_used
 from harness.values import size
 
 if TYPE_CHECKING:
-    from harness.language import Member
+    from harness.language import Member, Scenario
     from harness.profile import Role
-    from harness.run import Run
+    from harness.run import Options, Run
 
 START_PATIENCE = 20.0  # seconds for a program to start and be ready, at least
 TAKEN_PATIENCE = 75.0  # seconds for a port to become free: closed connections keep it for 60
@@ -86,6 +88,27 @@ def given(command: str | None) -> str:
     for short, name in PLACEHOLDERS.items():
         command = command.replace(short, name)
     return shlex.join(_absolute(word) for word in shlex.split(command))
+
+
+def check_commands(options: Options, scenario: Scenario) -> None:
+    """Whether the commands of the command line can be started; raises `ScenarioError`."""
+    own = {*scenario.vars, *scenario.matrix}
+    usual = ("server.port", "server.host", "server.home", "here")
+    for option, command in (("--server", options.server), ("--client", options.client)):
+        known = dict.fromkeys((*usual, *(("name",) if option == "--client" else ()), *own))
+        try:
+            text = given(command)
+        except ValueError as error:
+            raise _wrong_option(option, f"no command: {str(error).lower()}: {command}",
+                                "close the quotation mark") from error  # fmt: skip
+        for name in names_used(text):
+            if name not in known and name.partition(".")[0] not in own:
+                raise _wrong_option(option, f"${{{name}}} has no value here",
+                                    suggestion(name, known))  # fmt: skip
+
+
+def _wrong_option(option: str, text: str, help_: str) -> ScenarioError:
+    return ScenarioError([Problem(Place(option), text, help_)])
 
 
 def _absolute(word: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import Exit, Problem, ScenarioError
-from harness.profile import load_profile
+from harness.profile import check_names, load_profile
+from harness.report import clean_lines
 from harness.selection import add_selection, chosen, warnings
 from harness.yaml_nodes import read
 
@@ -24,13 +25,16 @@ def main(arguments: argparse.Namespace) -> int:
     """
     profiles = [path for path in arguments.paths if _is_profile(path)]
     arguments.paths = [path for path in arguments.paths if path not in profiles]
-    problems = list(_problems(profiles))
+    notes: list[Problem] = []
+    problems = list(_problems(profiles, notes))
     try:
         scenarios = chosen(arguments)
     except ScenarioError as wrong:
         problems += wrong.problems
     if problems:
         raise ScenarioError(problems)
+    for note in notes:
+        print(f"note: {clean_lines(str(note))}")
     for warning in warnings(scenarios):
         print(warning)
     if profiles:
@@ -47,9 +51,11 @@ def _is_profile(path: Path) -> bool:
         return False
 
 
-def _problems(profiles: Iterable[Path]) -> Iterable[Problem]:
+def _problems(profiles: Iterable[Path], notes: list[Problem]) -> Iterable[Problem]:
+    """What is wrong with profiles; a name that only a scenario could set is worth a note."""
     for path in profiles:
         try:
-            load_profile(path)
+            profile = load_profile(path)
+            notes += [*profile.warnings, *check_names(profile, profile.roles, (), ())]
         except ScenarioError as wrong:
             yield from wrong.problems
