@@ -56,6 +56,8 @@ REPAIRS = (  # what the YAML reader says, the code, what a person has to do
      " quotation mark"),
     ("", "no-yaml", "lines are `key: value` or `- value`, indented with blanks"),
 )  # fmt: skip
+COLON = re.compile(r":(?=\s|$)")
+NO_BLANK = re.compile(r"[\w'\"]:\S")
 BEGINS_WITH_LIST = re.compile(r"[\s-]*\[[^]]*\]\s*\w+.*:")
 
 
@@ -187,11 +189,30 @@ def _syntax(error: MarkedYAMLError, text: str, shown: str) -> Problem:
     if BEGINS_WITH_LIST.match(line):
         return Problem(place, what, "several actors: ana, ben see:", number("key-no-text"))
     code, repair = next((code, repair) for sign, code, repair in REPAIRS if sign in said)
+    if code == "colon-in-text":
+        code, repair = _colon(lines, place.line, repair)
     if code in ("open-quote", "open-bracket") and error.context_mark:
         place = _place(error.context_mark, shown)  # where it was opened, not the end of the file
     if "\t" in line[: place.column] and line[: place.column].isspace():
         code, repair = "tab", "indent with blanks, not with tabs"
     return Problem(place, what, repair, number(code))
+
+
+def _colon(lines: list[str], at_line: int, usual: str) -> tuple[str, str]:
+    """Why a colon cannot stand there: two in its line, or the line does not follow the one before.
+
+    Returns the code and the repair.
+    """
+    line = lines[at_line - 1]
+    if len(COLON.findall(line)) > 1:
+        return (
+            "colon-in-text",
+            f"{usual}; a key inside a key needs braces, a: {{b: c}}, or a line of its own",
+        )
+    at = next((n for n in range(at_line - 1, 0, -1) if lines[n - 1].strip()), at_line)
+    if at < at_line and not COLON.search(lines[at - 1]) and NO_BLANK.search(lines[at - 1]):
+        return "no-yaml", f"put a blank after the colon in line {at}"
+    return "no-yaml", "the line is indented too far: give it the indentation of its neighbours"
 
 
 def _unreadable(error: ReaderError, text: str, shown: str) -> Problem:
