@@ -16,7 +16,7 @@ from msgspec import Struct
 from harness import calibration, secrets, startup
 from harness.actors import Actor, Launch
 from harness.codes import number
-from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError
+from harness.errors import BrokenPromiseError, Place, Problem, ScenarioError, SetupError
 from harness.expect import Expectation
 from harness.fences import Fences
 from harness.guardian import remove_tree
@@ -124,6 +124,7 @@ class Run:
         self.held: Held | None = None  # the server's port, or its turn to use it
         self.listens: int | str | None = None  # how the server comes by its port
         self._joined = 0
+        self.gathered = False  # the cast has joined
 
     def seconds(self, seconds: float) -> float:
         """A time to give up after, on this machine."""
@@ -222,6 +223,8 @@ class Run:
         before = len(actor.items)
         with scenario_fault(Place(self.profile.path)):
             self.start(actor)
+        if not self.gathered:
+            self._somebody_listens(actor)
         member = self.members[actor.name]
         if not member.login:
             return
@@ -234,6 +237,16 @@ class Run:
             self.wait_until_ready(actor)
         if role.login or role.kind == "shell":
             actor.since = len(self.journal.events)
+
+    def _somebody_listens(self, actor: Actor) -> None:
+        """Who is refused before anybody got in has met no server; raises `SetupError`."""
+        place = self.scope.values["server"]
+        others = [other for other in self.actors.values() if other.joined and other is not actor]
+        if not isinstance(actor, Wire) or others or actor.link is not None:
+            return
+        if actor.ended == "refused" and actor.address == (place["host"], place["port"]):
+            why = "" if place["port"] else ": ready catches no port (see `harness check`)"
+            raise SetupError(f"nobody listens at {place['host']}:{place['port']}{why}")
 
     def history(self) -> History:
         """What has happened so far, as messages."""
@@ -327,6 +340,7 @@ class Run:
             try:
                 self.wait_for(ready_or_gone, f"the prompt of {shell.name}")
             except BrokenPromiseError as broken:
+                broken.details += self._about_prompt(shell)
                 if shell.reads_keys():
                     broken.details += (TAKES_KEYS,)
                 raise
@@ -343,6 +357,13 @@ class Run:
                     "give the role `view: screen` (or canvas, if it paints the whole screen)",
                 )
             ])  # fmt: skip
+
+    def _about_prompt(self, shell: Shell) -> tuple[str, ...]:
+        """Which prompt it should be, by the profile, and what stands there instead."""
+        role = self.role(self.members[shell.name])
+        place = self.profile.places.get(f"{role.name}.prompt") or Place(self.profile.path)
+        last = next((row for row in reversed(shell.picture()) if row.strip()), "")
+        return f"the prompt is {role.prompt!r} ({place})", f"the last line is {last!r}"
 
     def _heard(self, actor: Actor, item: Item) -> None:
         if self.over or item.hidden:

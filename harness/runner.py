@@ -258,6 +258,7 @@ def gather_cast(run: Run) -> None:
     for member in run.scenario.cast:
         if member.name not in later:
             _join(run, run.actors[member.name], member.place)
+    run.gathered = True
     settle_everything(run, run.patience)
     for actor in run.actors.values():
         # A program that was started without its login is read from its first line.

@@ -15,7 +15,7 @@ from harness.actors import Actor, Launch
 from harness.checking import suggestion
 from harness.errors import Place, Problem, ScenarioError, SetupError
 from harness.links import Link
-from harness.patterns import TextPattern
+from harness.patterns import TextPattern, nearest
 from harness.process import command_line, environment
 from harness.scope import names_used
 from harness.values import size
@@ -74,7 +74,7 @@ def _is_started(run: Run) -> bool:
             _give_back(run)
             place["port"] = 0
         return False
-    raise SetupError(f"the server never became ready: {_why_not(run)}{_said(run)}")
+    raise SetupError(f"the server never became ready: {_why_not(run, start)}{_said(run)}")
 
 
 def _server_command(run: Run) -> str:
@@ -174,18 +174,32 @@ def _is_in_use(run: Run, start: int) -> bool:
 
 def _is_ready(run: Run, start: int) -> bool:
     spec = run.profile.server
-    printed = spec.prints is None or _has_printed(run, spec.prints, start)
+    printed = spec.prints is None or _has_printed(run, start)
     return printed and (run.listens is None or _listens(run))
 
 
-def _has_printed(run: Run, text: str, start: int) -> bool:
-    pattern = TextPattern(text, run.scope.lookup)
+def _has_printed(run: Run, start: int) -> bool:
+    pattern = _ready_line(run)
     for item in run.server.items[start : start + FIRST_WORDS]:
         found = pattern.match(item, part=True)
         if found is not None:
             run.scope.values["server"].update({k: v for k, v in found.items() if k == "port"})
             return True
     return False
+
+
+def _ready_line(run: Run) -> TextPattern:
+    return TextPattern(run.profile.server.prints or "", run.scope.lookup)
+
+
+def _never_printed(run: Run, start: int) -> str:
+    """What was waited for, where the profile has it, and the line most like it."""
+    spec = run.profile.server
+    seconds, place = run.seconds(spec.patience), run.profile.places.get("ready")
+    what = f"it runs, but waited {seconds:g} s for {spec.prints!r} ({place})"
+    pattern = _ready_line(run)
+    near = nearest(pattern, run.server.items[start : start + FIRST_WORDS])
+    return what if near is None else "\n    ".join((what, *pattern.differences(near)))
 
 
 def _listens(run: Run) -> bool:
@@ -199,9 +213,11 @@ def _listens(run: Run) -> bool:
     return False
 
 
-def _why_not(run: Run) -> str:
+def _why_not(run: Run, start: int) -> str:
     if run.server.ended is not None:
         return run.server.ended
+    if run.profile.server.prints is not None and not _has_printed(run, start):
+        return _never_printed(run, start)
     if run.listens is None:
         return "it runs, but never said so in time"
     others = sorted({port for _, port in ports.listening(run.server.process.pid)})

@@ -27,6 +27,7 @@ class Wire(Actor):
     """A socket that speaks the protocol itself."""
 
     kind = "wire"
+    address = ("", 0)  # where it connects to
     _channel: Channel | None = None  # before the start, and when the connection was refused
 
     def start(self, launch: Launch) -> None:
@@ -38,7 +39,7 @@ class Wire(Actor):
         # Pieces, until what went before was read; of those with a pause, a byte at a time.
         self._waiting: deque[tuple[memoryview, float]] = deque()
         self._not_before = 0.0  # when the next piece may go
-        self._channel = None
+        self._channel, self.address = None, launch.address
         family = socket.AF_INET6 if ":" in launch.address[0] else socket.AF_INET
         try:
             self._socket = socket.socket(family, socket.SOCK_STREAM)

@@ -1,8 +1,10 @@
 """What somebody meets who writes a profile for the first time: slips are told where they are."""
 
+import socket
+
 import pytest
 
-from tests.programs.kit import DAEMON, harness, written
+from tests.programs.kit import DAEMON, HERE, harness, written
 
 SCENARIO = """
 scenario: first steps
@@ -91,3 +93,66 @@ def test_what_is_allowed_is_listed_once(tmp_path):
     (tmp_path / "profiles" / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text())
     done = harness("check", written(tmp_path, SCENARIO.replace("mine", "mein")))
     assert "allowed: mine\n" in done.stdout
+
+
+WIRE = "{tcp: '${server.host}:${server.port}', login: [self sends: {code: hello, name: ana}]}"
+
+
+def test_nobody_who_listens_is_no_failure_of_the_server(tmp_path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        done = harness("run", profile(tmp_path, WIRE), "--at", f"127.0.0.1:{port}")
+    assert done.returncode == 3
+    assert f"nobody listens at 127.0.0.1:{port}" in done.stdout
+
+
+def test_a_ready_line_without_the_port_that_is_used_is_noted(tmp_path):
+    done = harness("check", profile(tmp_path, WIRE, ready="{prints: listening on}"))
+    assert "mine.yaml:4:19: ready catches no port, but ${server.port} is used" in done.stdout
+
+
+def test_a_ready_line_that_never_comes_is_shown_with_its_place_and_the_nearest(tmp_path):
+    path = profile(tmp_path, WIRE, ready="{prints: 'listens on ..., port ${port=int}'}")
+    text = (tmp_path / "mine.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("  ready:", "  patience: 1s\n  ready:"))
+    done = harness("run", path)
+    assert done.returncode == 3
+    assert "for 'listens on ..., port ${port=int}' (" in done.stdout
+    assert "mine.yaml:5:19)" in done.stdout
+    assert "[-listens-]{+listening+}" in done.stdout
+
+
+def test_a_prompt_that_never_comes_is_shown_with_its_place_and_the_last_line(tmp_path):
+    role = f"{{pty: 'python3 {HERE}/cooked.py ${{server.port}} ana', prompt: 'say: '}}"
+    done = harness("run", profile(tmp_path, role), "--patience", "0.05")
+    assert done.returncode == 1
+    assert "the prompt is 'say: ' (" in done.stdout
+    assert "the last line is 'say>'" in done.stdout
+
+
+def test_a_client_without_placeholders_gets_the_arguments_of_its_role(tmp_path):
+    echo = written(tmp_path, "import sys\nprint('got', *sys.argv[1:])\ninput('> ')\n", "echo.py")
+    path = profile(tmp_path, "{pty: cat, prompt: '> ', args: ['${server.host}', '${name}']}")
+    path.write_text(
+        path.read_text()
+        .replace("- server survives:", "- ana sees: got 127.0.0.1 ana")
+        .replace("cast: {ana: shell}", "cast: {ana: {role: shell, login: none}}")
+    )
+    done = harness("run", path, "--client", f"python3 {echo}")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("steps", "repair"),
+    [
+        ("  - ana sends:BID 10\n    ana sees: x\n", "put a blank after the colon in line 5"),
+        ("  - ana types: hi\n      ana sees: x\n", "the line is indented too far"),
+        ("  - ana sees: ben: hello\n", "needs quotes: 'ana: hello'; a key inside a key"),
+    ],
+)
+def test_a_colon_out_of_place_gets_the_repair_that_fits(tmp_path, steps, repair):
+    text = SCENARIO.replace("  - server survives:\n", steps)
+    done = harness("check", written(tmp_path, text))
+    assert done.returncode == 2
+    assert repair in done.stdout

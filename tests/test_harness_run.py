@@ -136,7 +136,7 @@ def test_a_server_that_never_says_that_it_is_ready_is_given_up(tmp_path):
         "--patience", "0.05",
     )  # fmt: skip
     assert done.returncode == 3
-    assert "never became ready: it runs, but never said so in time" in done.stdout
+    assert "never became ready: it runs, but waited" in done.stdout
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):
