@@ -314,7 +314,7 @@ def test_a_changed_scenario_is_played_again(folder):
         process.terminate()
         process.stdout.read()
     assert "2.yaml changed" in seen
-    assert process.returncode == 3
+    assert process.returncode == 130
 
 
 def until(process, pattern):
