@@ -201,6 +201,7 @@ class CastRun(Run):
         self.acted = 0.0
         self.began = self.done = False
         super().__init__(_with_names(scenario, number), row, load.options)
+        self.gathered = True  # whoever comes late may find that the server has died: no news
 
     def new_journal(self) -> Journal:
         """The minutes."""
