@@ -344,7 +344,7 @@ class ScreenView:
         while seen != own and own.startswith(seen) and row < end:
             more, row = self._terminal.line(row)
             seen += _continued(more, own[len(seen) :])
-        if seen not in ("", own) and not self._edited:
+        if not _is_own(seen, own) and not self._edited:
             self._lines.append(text)  # not ours: whoever wrote there is to be heard
         self._edited = False
         return row
@@ -383,3 +383,8 @@ def _nobody(_data: bytes) -> None:
 def squeeze(text: str) -> str:
     """Without blanks: where a drawn line was broken, nobody can tell how many there were."""
     return "".join(text.split())
+
+
+def _is_own(seen: str, own: str) -> bool:
+    """Whether a row holds only what was typed: a redraw amid the typing repeats its start."""
+    return not seen or (seen.endswith(own) and own.startswith(seen.removesuffix(own)))

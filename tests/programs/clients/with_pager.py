@@ -44,7 +44,7 @@ class Pager:
         sys.stdout.flush()
         saved = termios.tcgetattr(0)
         try:
-            tty.setcbreak(0)
+            tty.setcbreak(0, termios.TCSANOW)  # a flush would lose an early key
             return sys.stdin.read(1)
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
