@@ -55,6 +55,7 @@ from chatsh.grammar import (
     parse,
 )
 from chatsh.link import GaveUp, Keeper, Link, Lost
+from chatsh.settings import Settings
 from chatsh.status import Statuses
 from chatsh.unsent import Message as Unanswered
 from chatsh.unsent import Spool
@@ -97,8 +98,11 @@ _BYE_CODES = {"quit": ExitCode.NORMAL, "shutdown": ExitCode.LOST, "error": ExitC
 class Conversation:
     """One person's, from the first prompt to the exit code."""
 
-    def __init__(self, link: Link, front: Front, *, reconnect: bool) -> None:
+    def __init__(
+        self, link: Link, front: Front, *, reconnect: bool, settings: Settings | None = None
+    ) -> None:
         self.mode = Mode.GENERAL
+        self.settings = settings or Settings()
         self.keeper = Keeper(link, self.handle, reconnect=reconnect)
         self._link = link
         self._front = front
