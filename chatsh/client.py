@@ -71,7 +71,7 @@ from chatd.wire.messages import (
     Who,
     encode,
 )
-from chatd.wire.names import fold
+from chatd.wire.names import same
 
 MAX_FRAME = 16 * 1024 * 1024  # bytes of one object from a server: the names of 100,000 people
 
@@ -156,13 +156,6 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _folded(name: str) -> str:
-    try:
-        return fold(name)
-    except PeerError:
-        return name
 
 
 def _fitting(request: Request) -> tuple[type, ...]:
@@ -319,9 +312,9 @@ class Client:
 
     def _regroup(self, old: Iterable[str | None], new: Iterable[str]) -> None:
         """Know the groups `new` instead of those in `old`, which may be typed in any case."""
-        known = {_folded(one): one for one in self.groups}
+        known = {same(one): one for one in self.groups}
         for name in (*old, *new):
-            known.pop(_folded(name or ""), None)
+            known.pop(same(name or ""), None)
         self.groups = (*known.values(), *new)
 
     def _garbage(self) -> None:

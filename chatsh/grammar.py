@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable
 from enum import Enum, Flag, auto
 from typing import NamedTuple
 
-from chatd.wire.errors import PeerError
 from chatd.wire.messages import (
     MAX_PAGE,
     AskSeen,
@@ -37,7 +36,7 @@ from chatd.wire.messages import (
     Set,
     Who,
 )
-from chatd.wire.names import EXIT_WORDS, MAX_NAME, fold, is_name
+from chatd.wire.names import EXIT_WORDS, MAX_NAME, is_name, same
 
 
 class Mode(Enum):
@@ -208,7 +207,7 @@ def _means_group(name: str, situation: Situation) -> bool:
 
 
 def _known(name: str, names: Iterable[str]) -> bool:
-    return _folded(name) in {_folded(one) for one in names}
+    return same(name) in {same(one) for one in names}
 
 
 def _chat(line: str, situation: Situation) -> Action:
@@ -265,22 +264,15 @@ def split_name(rest: str, names: Iterable[str]) -> tuple[str, str]:
 
     The longest known name wins, then a quoted one, then the first word.
     """
-    known = {_folded(name) for name in names}
+    known = {same(name) for name in names}
     for end in reversed([found.start() for found in _WORD_ENDS.finditer(rest, 0, _FARTHEST)]):
-        if _folded(rest[:end]) in known:
+        if same(rest[:end]) in known:
             return rest[:end].rstrip(), rest[end:].lstrip()
     inside = _QUOTED_WORD.match(rest)
     if inside:
         return inside[2], rest[inside.end() :].lstrip()
     name, *text = rest.split(maxsplit=1)
     return name, "".join(text)
-
-
-def _folded(name: str) -> str | None:
-    try:
-        return fold(name)
-    except PeerError:
-        return None
 
 
 def _message(rest: str, situation: Situation) -> Action | None:

@@ -37,7 +37,7 @@ from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.grammar import BY_WORD
 from chatsh.link import Link
-from chatsh.unsent import state_folder
+from chatsh.private import make_folder, state_folder
 
 CHAT = "say"  # cmd2's name for every line that is not a command
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -316,7 +316,7 @@ def history_file() -> str:
     """Where typed lines are kept, readable by their writer alone; empty where that cannot be."""
     path = state_folder() / "history"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         os.fchmod(fd, 0o600)
         os.close(fd)

@@ -10,9 +10,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
-from chatd.wire.errors import PeerError
 from chatd.wire.messages import Ack, Receipt
-from chatd.wire.names import fold
+from chatd.wire.names import same
 
 KEPT = 1000  # own messages of one conversation whose state is remembered
 AWAY = "waits for their return"
@@ -77,7 +76,7 @@ class Statuses:
     def acknowledged(self, to: str, ack: Ack, *, group: bool = False) -> None:
         """A message is stored."""
         with self._lock:
-            self._last = _key(to)
+            self._last = same(to)
             sent = self._sent.setdefault(self._last, Sent(to, group))
             if ack.seq not in sent.seqs:
                 sent.seqs.append(ack.seq)
@@ -87,7 +86,7 @@ class Statuses:
         """Somebody has received, or read; whether that changes `newest`."""
         with self._lock:
             before = self._newest()
-            sent = self._sent.get(_key(receipt.group or receipt.by))
+            sent = self._sent.get(same(receipt.group or receipt.by))
             if sent is not None:
                 sent.delivered[receipt.by] = receipt.delivered
                 if receipt.read is not None:
@@ -99,15 +98,15 @@ class Statuses:
     def renamed(self, old: str, new: str) -> None:
         """A person or a group has another name now."""
         with self._lock:
-            sent = self._sent.pop(_key(old), None)
+            sent = self._sent.pop(same(old), None)
             if sent is None:
                 return
             sent.to = new
             for positions in (sent.delivered, sent.read):
                 if old in positions:
                     positions[new] = positions.pop(old)
-            self._sent[_key(new)] = sent
-            self._last = _key(new) if self._last == _key(old) else self._last
+            self._sent[same(new)] = sent
+            self._last = same(new) if self._last == same(old) else self._last
 
     @property
     def newest(self) -> str:
@@ -123,12 +122,5 @@ class Statuses:
         """A line for each conversation, or for the one of that name."""
         with self._lock:
             return [
-                sent.line() for key, sent in self._sent.items() if not name or key == _key(name)
+                sent.line() for key, sent in self._sent.items() if not name or key == same(name)
             ]
-
-
-def _key(name: str) -> str:
-    try:
-        return fold(name)
-    except PeerError:
-        return name

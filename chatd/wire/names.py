@@ -29,6 +29,14 @@ def fold(name: str) -> str:
         raise PeerError(ErrorCode.BAD_NAME, why="it holds characters a name may not have") from None
 
 
+def same(name: str) -> str:
+    """What is equal for equal names: the folded form, or the text itself where it is no name."""
+    try:
+        return fold(name)
+    except PeerError:
+        return name
+
+
 def check_name(name: str) -> str:
     """The folded form of a name that may be taken; raises `PeerError` (104) with the reason."""
     _refuse(

@@ -1,0 +1,49 @@
+"""Files that only their owner may read, replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from chatd.wire.names import same
+
+
+def state_folder() -> Path:
+    """Where a person's files of `chatsh` are."""
+    return platformdirs.user_state_path("chatsh")
+
+
+def file_of(kind: str, server: str, name: str) -> Path:
+    """Where this kind of thing is kept for one server and the person who goes by that name there.
+
+    A digest, for a host and a name together may be longer than the name of a file.
+    """
+    digest = hashlib.sha256(f"{server}\n{same(name)}".encode(errors="replace")).hexdigest()
+    return state_folder() / kind / f"{digest[:32]}.jsonl"
+
+
+def make_folder(path: Path) -> None:
+    """The folder, and those above it, for its owner alone. Raises `OSError`."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write it anew, with mode 0600; `durable` waits until it would survive a power cut.
+
+    Raises `OSError`, and then what was there before is still there.
+    """
+    make_folder(path.parent)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:  # mode 0600
+        try:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
