@@ -20,9 +20,10 @@ from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import Users, Who
 from chatd.wire.text import harmless
 from chatsh import render
-from chatsh.batch import Batch, Lines
+from chatsh.batch import Batch
 from chatsh.client import Client, Opened, is_text
-from chatsh.conversation import ExitCode
+from chatsh.exits import ExitCode
+from chatsh.lines import Lines
 from chatsh.link import MAX_PORT, TIMEOUT, Address, Link, LinkError, LoginRefusedError
 
 DEFAULT_PORT = 8000

@@ -48,6 +48,7 @@ from chatd.wire.messages import (
     IncomingBroadcast,
     IncomingGroup,
     Items,
+    Limits,
     Message,
     Newname,
     Notice,
@@ -167,7 +168,9 @@ class Client:
     """The client's side of one account's sessions, one after the other.
 
     `name` None asks the server to assign one. `program` names the software to the server's
-    operator. Not thread-safe: `chatsh.link.Link` puts a lock around it.
+    operator. What comes is taken over as it comes, unless `confirms` is False: then only as far as
+    `received` says, and the account's next session gets the rest again. Not thread-safe:
+    `chatsh.link.Link` puts a lock around it.
     """
 
     def __init__(
@@ -177,16 +180,19 @@ class Client:
         password: str | None = None,
         notices: bool = True,
         program: str = "chatsh",
+        confirms: bool = True,
     ) -> None:
         self.name = name  # the present one, which `Newname` changes
         self.password = password
         self.opened = False  # between welcome and the end of the session
         self.extended = False
+        self.limits = Limits()  # what the server takes
         self.users: tuple[str, ...] = ()  # who is here, as far as the server told
         self.groups: tuple[str, ...] = ()  # which groups we are in
         self._account = name
         self._notices = notices
         self._program = program
+        self._confirms = confirms
         self._token: str | None = None
         self._epoch = ""  # names the log that `_seq` counts in
         self._seq = 0  # everything up to there is here
@@ -279,13 +285,14 @@ class Client:
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 continue  # of a newer server: what we do not know is not for us
             self._take(message)
-        self._confirm()
+        if self._confirms:  # once for each piece
+            self.received(self._seq)
 
-    def _confirm(self) -> None:
-        """Take over the responsibility for what has come, once for each piece of it."""
-        if self.opened and self._seq > self._confirmed:
-            self._confirmed = self._seq
-            self._write(Received(self._seq))
+    def received(self, upto: int) -> None:
+        """Take over the responsibility for what has come, up to this number of the log."""
+        if self.opened and upto > self._confirmed:
+            self._confirmed = upto
+            self._write(Received(upto))
 
     def _take(self, message: FromServer) -> None:
         handler = self._HANDLERS.get(type(message))
@@ -379,6 +386,7 @@ class Client:
         self.extended = welcome.v is not None
         self.name = welcome.name or self.name
         self._token = welcome.token
+        self.limits = welcome.limits or self.limits
         if welcome.epoch is not None:
             self._count_in(welcome.epoch, welcome.seq)
         self._events.append(Opened(self.name, self.extended, welcome.motd, welcome.gap))

@@ -8,7 +8,6 @@ replaced as a whole or belongs to the link, which has a lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
 from rich.text import Text
@@ -42,6 +41,7 @@ from chatd.wire.messages import (
 from chatd.wire.text import harmless
 from chatsh import render
 from chatsh.client import Answered, Event, Opened, Request, is_text
+from chatsh.exits import ExitCode, code_of
 from chatsh.grammar import (
     Begin,
     Complaint,
@@ -59,17 +59,6 @@ from chatsh.settings import Settings
 from chatsh.status import Statuses
 from chatsh.unsent import Message as Unanswered
 from chatsh.unsent import Spool
-
-
-class ExitCode(IntEnum):
-    """How `chatsh` ends."""
-
-    NORMAL = 0
-    CANNOT_CONNECT = 1
-    USAGE = 2
-    LOST = 3
-    REFUSED = 4
-    REMOVED = 5
 
 
 class Front(Protocol):
@@ -92,7 +81,6 @@ class Front(Protocol):
 
 
 _Table = Mapping[type, Callable[[Any, Any], None]]
-_BYE_CODES = {"quit": ExitCode.NORMAL, "shutdown": ExitCode.LOST, "error": ExitCode.LOST}
 
 
 class Conversation:
@@ -302,7 +290,7 @@ class Conversation:
         if bye.reason != "quit":
             text = render.SHUTDOWN if bye.reason == "shutdown" else bye.text
             self._front.show(render.complaint(text))
-        self._front.leave(_BYE_CODES.get(bye.reason, ExitCode.REMOVED))
+        self._front.leave(code_of(bye))
 
     def _lost(self, lost: Lost) -> None:
         self._down = lost.again

@@ -215,6 +215,12 @@ class Link:
             self._settle()
         return key
 
+    def received(self, upto: int) -> None:
+        """Take over what has come up to this number, for a client that does not by itself."""
+        with self._lock:
+            self.client.received(upto)
+            self._flush()
+
     def looked(self, upto: int, *, peer: str | None = None, group: str | None = None) -> None:
         """Tell that a conversation was looked at, up to this number of the log."""
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from chatd.wire.messages import (
 )
 from chatd.wire.text import harmless
 from chatsh.grammar import COMMANDS, Command
+from chatsh.wording import change, when
 
 PROMPT = "enter your message> "
 CURRENT_USERS = "current users:"
@@ -49,17 +49,9 @@ def said(name: str | None, content: str, *, own: bool = False) -> Text:
     return Text.assemble((who, style), ": ", harmless(content))
 
 
-def when(ts: str) -> str:
-    """A moment of the server's in this machine's time; empty for what is none."""
-    try:
-        return datetime.fromisoformat(ts).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError):  # no time, or none that this machine's zone can tell
-        return ""
-
-
 def item(message: Item, *, me: str | None = None, dated: bool = False) -> Text:
     """One item of the log as a line; with its time where it is not from now."""
-    line = _group_event(message) if isinstance(message, GroupEvent) else _said(message, me)
+    line = notice(change(message)) if isinstance(message, GroupEvent) else _said(message, me)
     if not (dated or message.late):
         return line
     return Text.assemble((f"[{when(message.ts or '')}] ", QUIET), line)
@@ -77,24 +69,6 @@ def _said(message: Incoming | IncomingBroadcast | IncomingGroup, me: str | None)
 def in_group(group: str, name: str | None, content: str, *, own: bool = False) -> Text:
     """One message to a group: `[team] alice: hi`."""
     return Text.assemble((f"[{harmless(group)}] ", QUIET), said(name, content, own=own))
-
-
-_CHANGES = {
-    "created": "{by} has made the group {group}: {names}.",
-    "added": "{by} has added {names} to {group}.",
-    "removed": "{by} has removed {names} from {group}.",
-    "renamed": "{by} has renamed {group} to {to}.",
-    "left": "{by} has left {group}.",
-    "owner": "{to} is the owner of {group} now.",
-    "deleted": "{by} has deleted the group {group}.",
-}
-
-
-def _group_event(event: GroupEvent) -> Text:
-    text = _CHANGES[event.kind].format(
-        by=event.by, group=event.group, names=", ".join(event.names), to=event.to
-    )
-    return notice(text)
 
 
 def groups(info: GroupInfo, *, asked: str) -> Text:
