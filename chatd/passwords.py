@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import os
 import stat
+from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 
 from chatd.core.effects import Hash, Verify
 from chatd.wire.errors import ConfigError, PeerError
@@ -33,7 +35,17 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password.encode(errors="surrogatepass"))
 
 
-NOBODY = hash_password(os.urandom(16).hex())  # what the password of an unknown name is held against
+def _nobody() -> str:
+    """A hash of no password: to compute a real one would cost every start of a daemon 100 ms."""
+    salt, digest = (
+        b64encode(os.urandom(size)).rstrip(b"=").decode()
+        for size in (_hasher.salt_len, _hasher.hash_len)
+    )
+    costs = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    return f"{HASHED}id$v={ARGON2_VERSION}${costs}${salt}${digest}"
+
+
+NOBODY = _nobody()  # what the password of an unknown name is held against
 
 
 def verify(stored: str | None, password: str) -> bool:

@@ -4,10 +4,18 @@ import os
 import stat
 
 import pytest
+from argon2 import extract_parameters
 from support import one_error, run_chatd
 
 from chatd.core.effects import Hash, Verify
-from chatd.passwords import PasswordPool, hash_password, read_file, set_password, verify
+from chatd.passwords import (
+    NOBODY,
+    PasswordPool,
+    hash_password,
+    read_file,
+    set_password,
+    verify,
+)
 from chatd.wire.errors import ConfigError, PeerError
 
 
@@ -94,6 +102,10 @@ def test_passwords_are_compared_plain_and_hashed():
     assert not verify("$argon2id$broken", "secret")
     assert not verify("$argon2id$broken", "$argon2id$broken")
     assert not verify("secret", "\ud800")
+
+
+def test_an_unknown_name_costs_what_a_known_one_costs():
+    assert extract_parameters(NOBODY) == extract_parameters(hash_password("secret"))
 
 
 def test_the_pool_answers_each_ticket_and_wakes():
