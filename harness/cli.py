@@ -31,8 +31,15 @@ COMMANDS = {  # each a module of `harness.commands`
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        parser.exit(message=f"harness {metadata.version('chatd')}\n")
+
+
+def parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The command line; of commands that are not the chosen one, only the name and the meaning."""
     top = argparse.ArgumentParser(
         prog="harness",
         description="Replays whole conversations between real programs, from scenario files.",
@@ -40,20 +47,21 @@ def parser() -> argparse.ArgumentParser:
         "3 the environment did not allow the test, 4 a fault of the harness itself; "
         "130 it was interrupted.",
     )
-    version = metadata.version("chatd")
-    top.add_argument("--version", action="version", version=f"harness {version}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, meaning in COMMANDS.items():
         command = commands.add_parser(name, help=meaning, description=meaning)
-        module = importlib.import_module(f"harness.commands.{name}")
-        module.add(command)
-        command.set_defaults(main=module.main)
+        if name == chosen:  # the modules of all the others would double the time of a start
+            module = importlib.import_module(f"harness.commands.{name}")
+            module.add(command)
+            command.set_defaults(main=module.main)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(next(filter(COMMANDS.__contains__, words), None)).parse_args(words)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(arguments.main(arguments))
