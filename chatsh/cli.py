@@ -12,10 +12,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from types import FrameType
 from typing import NamedTuple
 
+from chatd import __version__
 from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import Users, Who
 from chatd.wire.text import harmless
@@ -108,7 +108,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="how long to wait for the server at the start (%(default)g)",
     )
-    parser.add_argument("--version", action="version", version=f"chatsh {version('chatd')}")
+    parser.add_argument("--version", action="version", version=f"chatsh {__version__}")
     arguments = parser.parse_intermixed_args(argv)
     try:
         arguments.destination = place(arguments.words)
