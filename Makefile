@@ -9,6 +9,9 @@ SEED   ?= 1
 ROUNDS ?= 100
 LINES  := chatd chatsh harness tests scripts examples benchmarks server.py client.py
 
+# The tests start our programs thousands of times; each module is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:            ## what can be made
 	@sed -n 's/^\([a-z-]*\): *[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
