@@ -17,13 +17,14 @@ from chatsh.conversation import Conversation
 from chatsh.exits import ExitCode
 from chatsh.lines import Lines
 from chatsh.link import Link
+from chatsh.settings import Settings
 
 
 class Batch:
     """The front of a conversation that has no terminal."""
 
-    def __init__(self, link: Link, lines: Lines) -> None:
-        self._conversation = Conversation(link, self, reconnect=False)
+    def __init__(self, link: Link, lines: Lines, settings: Settings) -> None:
+        self._conversation = Conversation(link, self, reconnect=False, settings=settings)
         self._link = link
         self._lines = lines
         self._outbox: deque[Text] = deque()

@@ -25,6 +25,7 @@ from chatsh.client import Client, Opened, is_text
 from chatsh.exits import ExitCode
 from chatsh.lines import Lines
 from chatsh.link import MAX_PORT, TIMEOUT, Address, Link, LinkError, LoginRefusedError
+from chatsh.settings import Settings, SettingsError, load
 
 DEFAULT_PORT = 8000
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -228,6 +229,7 @@ def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
 
 def chat(arguments: argparse.Namespace) -> int:
     """One conversation, from the connection to the exit code."""
+    settings = load()
     asker = Asker(Lines(sys.stdin.fileno()))
     asker.lines.wake_on_signals()
     host, port, name = complete(arguments.destination, asker)
@@ -238,18 +240,18 @@ def chat(arguments: argparse.Namespace) -> int:
     link = Link(address, Client(name), timeout=arguments.timeout)
     try:
         greet(link, log_in(link, asker), name)
-        return converse(link, asker, reconnect=not arguments.no_reconnect)
+        return converse(link, asker, settings, reconnect=not arguments.no_reconnect)
     finally:
         link.close()
 
 
-def converse(link: Link, asker: Asker, *, reconnect: bool) -> int:
+def converse(link: Link, asker: Asker, settings: Settings, *, reconnect: bool) -> int:
     """The conversation on what is there, a terminal or pipes; the exit code."""
     if not (asker.terminal and sys.stdout.isatty()):
-        return Batch(link, asker.lines).run()
+        return Batch(link, asker.lines, settings).run()
     from chatsh import shell  # its libraries take a quarter of a second, needed only here
 
-    return shell.run(link, reconnect=reconnect)
+    return shell.run(link, reconnect=reconnect, settings=settings)
 
 
 def _open_standard_streams() -> None:
@@ -275,6 +277,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return chat(arguments)
     except UsageError as error:
         print(f"chatsh: {error}\nusage: {FORMS}", file=sys.stderr)
+        return ExitCode.USAGE
+    except SettingsError as error:
+        print(f"chatsh: {error}", file=sys.stderr)
         return ExitCode.USAGE
     except LinkError as error:
         print(f"chatsh: {error}", file=sys.stderr)

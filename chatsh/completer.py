@@ -9,6 +9,7 @@ from prompt_toolkit.document import Document
 
 from chatd.wire.text import harmless
 from chatsh.grammar import ANSWERS, BY_WORD, GROUP_FORMS, SEPARATORS, Mode, Names, Situation, quoted
+from chatsh.settings import DEFAULT, NAMES, setting
 
 
 class ChatCompleter(Completer):
@@ -30,6 +31,8 @@ class ChatCompleter(Completer):
             yield from _commands("/" + rest.removeprefix("/"), rest)
         elif word.lower() == "/group":
             yield from _group_forms(rest, now)
+        elif word.lower() == "/set":
+            yield from _settings(rest)
         elif word.lower() in BY_WORD:
             takes = BY_WORD[word.lower()].takes
             people = now.names if Names.PERSON in takes else ()
@@ -50,6 +53,19 @@ def _answers(before: str, now: Situation) -> Iterator[Completion]:
         begun = SEPARATORS.split(before)[-1].lstrip()
         if begun:
             yield from _matching(begun, now.names, lambda name: name + "~")
+
+
+def _settings(rest: str) -> Iterator[Completion]:
+    """`NAME VALUE`: what each does, then what it can be."""
+    name, blank, value = rest.partition(" ")
+    if blank and name in NAMES:
+        words = [*setting(name).choices, DEFAULT]
+        yield from (Completion(one, -len(value)) for one in words if one.startswith(value))
+    elif not blank:
+        for one in NAMES:
+            if one.startswith(name.lower()):
+                does = setting(one).does
+                yield Completion(f"{one} ", -len(name), display=one, display_meta=does)
 
 
 def _group_forms(rest: str, now: Situation) -> Iterator[Completion]:

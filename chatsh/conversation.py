@@ -39,7 +39,7 @@ from chatd.wire.messages import (
     Who,
 )
 from chatd.wire.text import harmless
-from chatsh import render
+from chatsh import options, render
 from chatsh.client import Answered, Event, Opened, Request, is_text
 from chatsh.exits import ExitCode, code_of
 from chatsh.grammar import (
@@ -48,6 +48,7 @@ from chatsh.grammar import (
     Help,
     Mode,
     Protect,
+    Setting,
     Situation,
     Status,
     Switch,
@@ -214,6 +215,11 @@ class Conversation:
         command = wanted.command
         self._front.show(render.one_command(command) if command else render.all_commands())
 
+    def _set(self, wanted: Setting) -> None:
+        self.settings, text = options.answer(self.settings, wanted)
+        self._front.show(text)
+        self._front.refresh()
+
     def _protect(self, _: Protect) -> None:
         password = self._front.secret("password: ")
         if not password or not is_text(password):
@@ -322,6 +328,7 @@ class Conversation:
         Group: _group,
         Status: _tell_status,
         Unsent: _send_unsent,
+        Setting: _set,
         Quit: lambda self, _: self.quit(),
         **dict.fromkeys(
             (Who, Outgoing, OutgoingBroadcast, OutgoingGroup, AskSeen, Newname, Set, History, Ping),

@@ -83,6 +83,13 @@ class Unsent(NamedTuple):
     drop: bool = False
 
 
+class Setting(NamedTuple):
+    """Show the settings, explain one, or change one to what was typed."""
+
+    name: str = ""
+    value: str = ""
+
+
 class Protect(NamedTuple):
     """Ask for a password and register the present name with it."""
 
@@ -115,6 +122,7 @@ Action = (
     | Begin
     | Status
     | Unsent
+    | Setting
     | Protect
     | Help
     | Complaint
@@ -371,6 +379,11 @@ def _unsent(rest: str, _: Situation) -> Action | None:
     return Unsent(drop=rest == "drop") if rest in ("", "drop") else None
 
 
+def _setting(rest: str, _: Situation) -> Action:
+    name, *value = rest.split(maxsplit=1) or [""]
+    return Setting(name.lower(), "".join(value))
+
+
 def _help(rest: str, _: Situation) -> Action:
     if not rest:
         return Help()
@@ -439,6 +452,12 @@ COMMANDS = (
         "on|off",
         "let others know what you have read, or not",
         _receipts,
+    ),
+    Command(
+        ("/set",),
+        "[NAME] [VALUE or default]",
+        "show your settings, or change one",
+        _setting,
     ),
     Command(("/newname", "/nick"), "NAME", "take another name", _name_for(Newname)),
     Command(("/register",), "", "protect your name with a password", _alone(Protect)),

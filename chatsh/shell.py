@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import signal
 import sys
 import termios
@@ -37,7 +36,8 @@ from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.grammar import BY_WORD
 from chatsh.link import Link
-from chatsh.private import make_folder, state_folder
+from chatsh.settings import Settings
+from chatsh.typed import typed_lines
 
 CHAT = "say"  # cmd2's name for every line that is not a command
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -65,7 +65,7 @@ class Unseen(Processor):
 class Shell(Cmd):
     """One conversation on a terminal. Construct it where the terminal is already quiet."""
 
-    def __init__(self, link: Link, *, reconnect: bool, history: str = "") -> None:
+    def __init__(self, link: Link, *, reconnect: bool, settings: Settings) -> None:
         # Set before cmd2 looks at the terminal.
         ru.ALLOW_STYLE = ru.AllowStyle.NEVER if is_dumb_terminal() else ru.AllowStyle.TERMINAL
         super().__init__(
@@ -73,11 +73,10 @@ class Shell(Cmd):
             allow_clipboard=False,
             allow_redirection=False,
             auto_suggest=False,
-            persistent_history_file=history,
             shortcuts={},
             terminators=[],
         )
-        self._conversation = Conversation(link, self, reconnect=reconnect)
+        self._conversation = Conversation(link, self, reconnect=reconnect, settings=settings)
         self._outbox: deque[tuple[Text, Item | None]] = deque()
         self._code: int | None = None
         self._interrupted = False
@@ -103,6 +102,8 @@ class Shell(Cmd):
         session.complete_style = CompleteStyle.COLUMN  # it shows what each command does
         session.lexer = SimpleLexer()
         session.multiline = False
+        session.history = typed_lines(lambda: self._conversation.settings.history)
+        session.default_buffer.history = session.history
         # Whoever presses a key has seen what stands on the screen.
         session.app.key_processor.before_key_press += lambda _: self._conversation.attended()
         session.prompt_continuation = ""
@@ -312,23 +313,9 @@ def quiet_terminal(fd: int) -> Iterator[None]:
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
-def history_file() -> str:
-    """Where typed lines are kept, readable by their writer alone; empty where that cannot be."""
-    path = state_folder() / "history"
-    try:
-        make_folder(path.parent)
-        fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-        os.fchmod(fd, 0o600)
-        os.close(fd)
-    except OSError as error:
-        print(f"chatsh: no history is kept: {path}: {error.strerror}", file=sys.stderr)
-        return ""
-    return str(path)
-
-
-def run(link: Link, *, reconnect: bool) -> int:
+def run(link: Link, *, reconnect: bool, settings: Settings) -> int:
     """Chat on the terminal; the exit code."""
     # Else prompt_toolkit writes escape sequences even to a terminal that knows none.
     output = PlainTextOutput(sys.stdout) if is_dumb_terminal() else None
     with quiet_terminal(sys.stdin.fileno()), create_app_session(output=output):
-        return Shell(link, reconnect=reconnect, history=history_file()).run()
+        return Shell(link, reconnect=reconnect, settings=settings).run()

@@ -11,8 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chatd.wire.errors import PeerError
-from chatd.wire.names import fold
+from chatd.wire.names import same
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,5 @@ def name_style(theme: Theme, name: str) -> str:
 @lru_cache(maxsize=1024)
 def _number(name: str) -> int:
     """A number by the folded name; unlike `hash`, the same in each process."""
-    try:
-        name = fold(name)
-    except PeerError:
-        name = name.casefold()
-    digest = hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest()
+    digest = hashlib.blake2b(same(name).encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest)

@@ -32,6 +32,7 @@ class Shells(Stage):
         state = str(self.home / "state")
         plain = {
             "HOME": home,
+            "XDG_CONFIG_HOME": str(self.home / "config"),
             "XDG_STATE_HOME": state,
             "TERM": "xterm-256color",
             "LC_ALL": "C.UTF-8",
