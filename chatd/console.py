@@ -16,7 +16,7 @@ from chatd.core.delivery import server_says
 from chatd.core.effects import Effect
 from chatd.core.hub import Hub
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.text import harmless
+from chatd.wire.text import harmless, harmless_lines
 
 WAITING = 1000  # lines for a terminal that does not take them, as after Ctrl-S
 WIDTH = 400  # characters of one line; the log has the whole
@@ -174,14 +174,9 @@ class Console:
             self._say(f"{word}: {wrong}")
             return []
         if isinstance(done, str):
-            self._say(harmless_lines(done))
+            self._say("\n".join(harmless_lines(done)))
             return []
         return done
-
-
-def harmless_lines(text: str) -> str:
-    """Several lines, each harmless."""
-    return "\n".join(harmless(line) for line in text.split("\n"))
 
 
 def _unknown(word: str) -> str:

@@ -50,6 +50,10 @@ class Batch:
         """Nobody is there to be asked."""
         return None
 
+    def columns(self) -> int | None:
+        """A program has no width."""
+        return None
+
     # --- the main thread ---
 
     def run(self) -> int:

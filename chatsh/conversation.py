@@ -55,9 +55,10 @@ from chatsh.grammar import (
     Unsent,
     parse,
 )
-from chatsh.link import GaveUp, Keeper, Link, Lost
+from chatsh.link import GaveUp, Keeper, Link, Lost, wall_clock
 from chatsh.settings import Settings
 from chatsh.status import Statuses
+from chatsh.transcript import Transcript
 from chatsh.unsent import Message as Unanswered
 from chatsh.unsent import Spool
 
@@ -80,6 +81,9 @@ class Front(Protocol):
     def secret(self, prompt: str) -> str | None:
         """Ask for something that nobody may read; None where that cannot be asked."""
 
+    def columns(self) -> int | None:
+        """How wide the terminal is now; None where a program reads. From any thread."""
+
 
 _Table = Mapping[type, Callable[[Any, Any], None]]
 
@@ -92,6 +96,7 @@ class Conversation:
     ) -> None:
         self.mode = Mode.GENERAL
         self.settings = settings or Settings()
+        self.transcript = Transcript(lambda: self.settings, front.columns, wall_clock)
         self.keeper = Keeper(link, self.handle, reconnect=reconnect)
         self._link = link
         self._front = front
@@ -238,7 +243,7 @@ class Conversation:
             handler(self, event)
 
     def _heard(self, message: Item) -> None:
-        self._front.show(render.item(message), message)
+        self._front.show(self.transcript.item(message, self._link.client.name), message)
         if isinstance(message, GroupEvent) and message.kind == "renamed":
             self._renamed(message.group, message.to)
 
@@ -268,21 +273,17 @@ class Conversation:
             self._front.show(self._ANSWERS[type(answered.request)](self, answered))
 
     def _own(self, answered: Answered) -> Text:
-        said, me, ack = answered.request, self._link.client.name, answered.reply
-        if isinstance(said, OutgoingBroadcast):
-            return render.said(me, said.content, own=True)
-        assert isinstance(said, Outgoing | OutgoingGroup)
-        to = said.to if isinstance(said, Outgoing) else said.group
-        group = isinstance(said, OutgoingGroup)
-        if isinstance(ack, Ack):
+        said, ack = answered.request, answered.reply
+        assert isinstance(said, Outgoing | OutgoingBroadcast | OutgoingGroup)
+        shown = self.transcript.own(said, self._link.client.name, getattr(ack, "ts", None))
+        if isinstance(ack, Ack) and not isinstance(said, OutgoingBroadcast):
+            group = isinstance(said, OutgoingGroup)
+            to = said.group if isinstance(said, OutgoingGroup) else said.to
             self._statuses.acknowledged(to, ack, group=group)
             self._front.refresh()
-        if group:
-            return render.in_group(to, me, said.content, own=True)
-        line = render.said(me, said.content, own=True)
-        if isinstance(ack, Ack) and ack.state == "queued":
-            return Text("\n").join([line, render.away(ack)])
-        return line
+            if ack.state == "queued" and not group:
+                return render.lines([shown, render.away(ack)])
+        return shown
 
     def _regrouped(self, answered: Answered) -> Text:
         asked = answered.request
@@ -352,7 +353,9 @@ class Conversation:
         OutgoingBroadcast: _own,
         OutgoingGroup: _own,
         Group: _regrouped,
-        History: lambda self, answered: render.page(answered.reply, self._link.client.name),
+        History: lambda self, answered: self.transcript.page(
+            answered.reply, self._link.client.name
+        ),
         Set: lambda _, __: render.notice("Your settings are changed."),
         AskSeen: lambda _, answered: render.seen(answered.reply),
         Newname: lambda self, _: render.notice(f"You are now {self._link.client.name}."),

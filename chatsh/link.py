@@ -23,6 +23,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -74,6 +75,11 @@ class GaveUp(NamedTuple):
     """The link is not opened any more; `error` where the server refused."""
 
     error: Error | None = None
+
+
+def wall_clock() -> datetime:
+    """The time of this machine, in its zone."""
+    return datetime.now().astimezone()
 
 
 def connect(address: Address, timeout: float) -> socket.socket:

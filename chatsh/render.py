@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import NamedTuple
 
 from rich.text import Text
+from rich.theme import Theme as Styles
 
 from chatd.wire.errors import FAULTS, ErrorCode
 from chatd.wire.messages import (
@@ -13,7 +16,6 @@ from chatd.wire.messages import (
     GroupEvent,
     GroupInfo,
     Incoming,
-    IncomingBroadcast,
     IncomingGroup,
     Item,
     Items,
@@ -23,7 +25,9 @@ from chatd.wire.messages import (
     Seen,
 )
 from chatd.wire.text import harmless
+from chatsh import bodies
 from chatsh.grammar import COMMANDS, Command
+from chatsh.themes import THEMES, Theme, name_style
 from chatsh.wording import change, when
 
 PROMPT = "enter your message> "
@@ -39,49 +43,99 @@ KEPT = "You are not connected; your line is kept and sent when the connection is
 
 HELP_COLUMN = 24  # where explanations begin, so that they fit into 80 columns
 
-NAME, OWN, QUIET, WRONG = "bold cyan", "bold", "dim", "red"
+# Named by what they are for: the theme of the console tells how that looks.
+OWN, QUIET, WRONG = "chat.own", "chat.quiet", "chat.wrong"
+NEW, MENTION, HEADING = "chat.new", "chat.mention", "chat.heading"
+PLAIN = THEMES["plain"]
 
 
-def said(name: str | None, content: str, *, own: bool = False) -> Text:
-    """One message: `alice: hi`, whoever said it."""
-    who = harmless(name or "me")
-    style = WRONG if name == SERVER else OWN if own else NAME
-    return Text.assemble((who, style), ": ", harmless(content))
+class Line(NamedTuple):
+    """A message before it is laid out: what stands before its text, and whose it is.
+
+    An event of a group is a head alone, and nobody's.
+    """
+
+    head: Text
+    content: str = ""
+    sender: str | None = None
+    own: bool = False
+
+
+def styles(theme: Theme) -> Styles:
+    """A theme as the console of a terminal takes it."""
+    return Styles(
+        {f"chat.{name}": style for name, style in asdict(theme).items() if isinstance(style, str)}
+    )
+
+
+def line(message: Item, me: str | None = None, theme: Theme = PLAIN) -> Line:
+    """What an item of the log says."""
+    if isinstance(message, GroupEvent):
+        return Line(notice(change(message)))
+    own = me is not None and message.sender == me
+    to = message.to if isinstance(message, Incoming) else None
+    group = message.group if isinstance(message, IncomingGroup) else None
+    return _line(message.sender, message.content, theme, own=own, to=to, group=group)
+
+
+def own_line(
+    message: Outgoing | OutgoingBroadcast | OutgoingGroup, me: str | None, theme: Theme = PLAIN
+) -> Line:
+    """What somebody has said from here."""
+    group = message.group if isinstance(message, OutgoingGroup) else None
+    return _line(me, message.content, theme, own=True, group=group)
+
+
+def _line(
+    name: str | None,
+    content: str,
+    theme: Theme = PLAIN,
+    *,
+    own: bool = False,
+    to: str | None = None,
+    group: str | None = None,
+) -> Line:
+    """`alice: `, `[team] alice: ` or `alice -> bob: `, and the text."""
+    who = harmless(name or "me") + (f" -> {harmless(to)}" if to is not None else "")
+    style = WRONG if name == SERVER else OWN if own else name_style(theme, name or "")
+    before = (f"[{harmless(group)}] ", QUIET) if group is not None else ""
+    return Line(Text.assemble(before, (who, style), ": "), content, name, own)
+
+
+def lines(rows: Iterable[Text]) -> Text:
+    """Rows as one text."""
+    return Text("\n").join(rows)
+
+
+def plain(one: Line) -> Text:
+    """A message as long as it is; what follows its first line stands behind a gutter."""
+    return lines(bodies.rows(one.head, one.content))
 
 
 def item(message: Item, *, me: str | None = None, dated: bool = False) -> Text:
-    """One item of the log as a line; with its time where it is not from now."""
-    line = notice(change(message)) if isinstance(message, GroupEvent) else _said(message, me)
+    """One item of the log for a program; with its time where it is not from now."""
+    shown = plain(line(message, me))
     if not (dated or message.late):
-        return line
-    return Text.assemble((f"[{when(message.ts or '')}] ", QUIET), line)
+        return shown
+    return Text.assemble(stamp(when(message.ts or "")), shown)
 
 
-def _said(message: Incoming | IncomingBroadcast | IncomingGroup, me: str | None) -> Text:
-    own = me is not None and message.sender == me
-    if isinstance(message, IncomingGroup):
-        return in_group(message.group, message.sender, message.content, own=own)
-    if isinstance(message, Incoming) and message.to is not None:
-        return said(f"{message.sender} -> {message.to}", message.content, own=own)
-    return said(message.sender, message.content, own=own)
-
-
-def in_group(group: str, name: str | None, content: str, *, own: bool = False) -> Text:
-    """One message to a group: `[team] alice: hi`."""
-    return Text.assemble((f"[{harmless(group)}] ", QUIET), said(name, content, own=own))
+def stamp(moment: str) -> Text:
+    """`[2026-11-21 10:00] `, before what was not said now."""
+    return Text(f"[{moment}] ", QUIET)
 
 
 def groups(info: GroupInfo, *, asked: str) -> Text:
     """The groups of an answer, one per line, and the names that were refused."""
-    lines = [
+    told = [
         f"{row.group}: {', '.join(row.members)}; owner {row.owner}, made {when(row.created)}"
         for row in info.groups
     ]
     failed = [f"{one.name}: {_WHY.get(one.error, f'error {one.error}')}" for one in info.failed]
     done = {"leave": "You have left the group.", "delete": "The group is deleted."}
-    if not lines and not failed:
-        lines = [done.get(asked, "You are in no group.")]
-    return Text("\n".join(harmless(line) for line in (*lines, *failed)))
+    if not told and not failed:
+        told = [done.get(asked, "You are in no group.")]
+    return Text("\n".join(harmless(one) for one in (*told, *failed)))
 
 
 _WHY: dict[int, str] = {
@@ -93,12 +147,12 @@ _WHY: dict[int, str] = {
 }
 
 
-def page(answer: Items, me: str | None) -> Text:
-    """What a history or a search has found, oldest first."""
+def page(answer: Items, shown: Callable[[Item], Text]) -> Text:
+    """What a history or a search has found, oldest first; `shown` is what a program gets."""
     if not answer.items:
         return notice("Nothing was found.")
-    rows = [item(one, me=me, dated=True) for one in answer.items]
-    return Text("\n").join([*rows, notice("There is more.")] if answer.more else rows)
+    found = [shown(one) for one in answer.items]
+    return lines([*found, notice("There is more.")] if answer.more else found)
 
 
 def away(ack: Ack) -> Text:
@@ -106,12 +160,12 @@ def away(ack: Ack) -> Text:
     name = ack.absent[0] if ack.absent else "?"
     seen_at = f"{name} was last here at {when(ack.last_seen)}; " if ack.last_seen else ""
     first = FAULTS[ErrorCode.NO_SUCH_USER].text.format(name=name)
-    return Text("\n").join([wrong(first), notice(f"{seen_at}the message is stored for {name}.")])
+    return lines([wrong(first), notice(f"{seen_at}the message is stored for {name}.")])
 
 
 def wrong(text: str) -> Text:
     """What the server refused, in its words."""
-    return said(SERVER, text)
+    return plain(_line(SERVER, text))
 
 
 def complaint(text: str) -> Text:
@@ -124,18 +178,18 @@ def notice(text: str) -> Text:
     return Text(harmless(text), QUIET)
 
 
-def notice_lines(lines: Iterable[str]) -> Text:
+def notice_lines(texts: Iterable[str]) -> Text:
     """Several things to know, a line each."""
-    return Text("\n").join(notice(line) for line in lines)
+    return lines(map(notice, texts))
 
 
 def unsent(messages: Iterable[Outgoing | OutgoingBroadcast | OutgoingGroup]) -> Text:
     """What an earlier shell could not send, and what can be done with it."""
-    lines = [f"  to {_receiver(message)}: {message.content}" for message in messages]
-    many = len(lines) != 1
-    count, it = (f"{len(lines)} lines", "them") if many else ("1 line", "it")
+    kept = [f"  to {_receiver(message)}: {message.content}" for message in messages]
+    many = len(kept) != 1
+    count, it = (f"{len(kept)} lines", "them") if many else ("1 line", "it")
     first = f"{count} from before could not be sent; /unsent sends {it}, /unsent drop forgets {it}:"
-    return notice_lines([first, *lines])
+    return notice_lines([first, *kept])
 
 
 def _receiver(message: Outgoing | OutgoingBroadcast | OutgoingGroup) -> str:

@@ -32,6 +32,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from rich.text import Text
 
 from chatd.wire.messages import Item
+from chatsh import render
 from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.grammar import BY_WORD
@@ -139,6 +140,10 @@ class Shell(Cmd):
         except (EOFError, KeyboardInterrupt):
             return None
 
+    def columns(self) -> int:
+        """How wide the terminal is now."""
+        return self.main_session.output.get_size().columns
+
     def _ask(self, prompt: str) -> str:
         session = self.main_session
         # Of its own, so that no history keeps the answer.
@@ -209,7 +214,8 @@ class Shell(Cmd):
     def _taken(self) -> str:
         """Everything that waits, as the bytes for this terminal; the outbox is empty then."""
         console = ru.Cmd2GeneralConsole(file=self.stdout)
-        with console.capture() as capture:
+        styles = render.styles(self._conversation.transcript.theme)
+        with console.use_theme(styles), console.capture() as capture:
             while self._outbox:
                 text, item = self._outbox.popleft()
                 console.print(text, soft_wrap=True)

@@ -2,6 +2,7 @@ import time
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from chatd.wire.messages import (
     Ack,
@@ -30,6 +31,10 @@ def event(kind: str, text: str) -> GroupEvent:
     return GroupEvent(text, kind, text, 1, text, [text], text)
 
 
+def paged(answer: Items) -> Text:
+    return render.page(answer, lambda one: render.item(one, dated=True))
+
+
 HOSTILE = [
     "\x1b[2J\x1b[Hgone",
     "\x1b]0;title\x07x",
@@ -37,14 +42,13 @@ HOSTILE = [
     "\x9b31mred",
     "\x90payload\x9cx",
     "\x01\x02raw",
-    "a\rb",
-    "a\nenter your message> /quit",
     "\u202eevil\u2066",
     "\u2028line",
     "[bold red]markup[/] :smile:",
     "[/dm",
     "\x08\x08\x08bob",
     "\x7f",
+    "a\rann: b",
 ]
 
 
@@ -52,19 +56,19 @@ HOSTILE = [
 @pytest.mark.parametrize(
     "line",
     [
-        lambda text: render.said(text, text),
+        lambda text: render.item(Incoming(text, text)),
         render.wrong,
         render.complaint,
         render.notice,
         lambda text: render.users([text]),
         lambda text: render.seen(Seen(text, False, last_seen=text)),
         render.pong,
-        lambda text: render.in_group(text, text, text),
+        lambda text: render.plain(render.own_line(OutgoingGroup(text, text), text)),
         lambda text: render.item(Incoming(text, text, 1, text, late=True, to=text), dated=True),
         *(lambda text, kind=kind: render.item(event(kind, text)) for kind in KINDS),
         lambda text: render.groups(GroupInfo([GroupRow(text, text, [text], text)]), asked="info"),
         lambda text: render.groups(GroupInfo([], failed=[GroupFailure(text, 301)]), asked="add"),
-        lambda text: render.page(Items("x", [Incoming(text, text, 1, text)], False), text),
+        lambda text: paged(Items("x", [Incoming(text, text, 1, text)], False)),
         lambda text: render.away(Ack("x", 1, text, "queued", last_seen=text, absent=[text])),
         lambda text: render.unsent([Outgoing(text, text)]),
         lambda text: render.unsent([OutgoingGroup(text, text)]),
@@ -81,13 +85,20 @@ def test_nothing_from_elsewhere_reaches_the_terminal_as_more_than_text(line, tex
     assert "\x1b" not in shown
 
 
+@pytest.mark.parametrize("text", ["a\nenter your message> /quit", "\r\nbob: b"])
+def test_a_further_line_of_a_message_is_no_line_of_its_own(text):
+    first, *others = render.item(IncomingBroadcast("ann", text)).plain.split("\n")
+    assert first in ("ann: a", "ann: ")
+    assert [row[:4] for row in others] == ["  │ "]
+
+
 def test_markup_and_emoji_are_text_like_any_other():
-    assert render.said("bob", "[bold]x[/] :smile:").plain == "bob: [bold]x[/] :smile:"
+    assert render.item(Incoming("bob", "[bold]x[/] :smile:")).plain == "bob: [bold]x[/] :smile:"
 
 
 def test_a_message_stands_contiguous_behind_its_senders_name():
-    assert render.said("alice", "hi").plain == "alice: hi"
-    assert render.said(None, "hi", own=True).plain == "me: hi"
+    assert render.item(Incoming("alice", "hi")).plain == "alice: hi"
+    assert render.plain(render.own_line(OutgoingBroadcast("hi"), None)).plain == "me: hi"
 
 
 def test_help_lists_every_command_and_every_other_form():
@@ -132,7 +143,7 @@ def test_a_page_shows_who_said_what_to_whom_and_that_there_is_more():
         IncomingGroup("team", "ann", "three", 3, TS),
         GroupEvent("team", "left", "ben", 4, TS),
     ]
-    shown = render.page(Items("x", items, more=True), "ann").plain
+    shown = paged(Items("x", items, more=True)).plain
     assert shown.splitlines() == [
         "[2026-01-02 12:04] ann -> ben: one",
         "[2026-01-02 12:04] ben: two",
@@ -140,7 +151,7 @@ def test_a_page_shows_who_said_what_to_whom_and_that_there_is_more():
         "[2026-01-02 12:04] ben has left team.",
         "There is more.",
     ]
-    assert render.page(Items("x", [], more=False), "ann").plain == "Nothing was found."
+    assert paged(Items("x", [], more=False)).plain == "Nothing was found."
 
 
 def test_every_change_of_a_group_is_a_sentence():

@@ -17,6 +17,7 @@ NAME = f"[group: its name] {PROMPT}"
 MEMBERS = f"[group: its members, NAME~NAME~...] {PROMPT}"
 GROUP = f"[group] {PROMPT}"
 STAMP = r"\[\d{4}-\d\d-\d\d \d\d:\d\d\]"
+TIME = r"\[\d\d:\d\d\]"  # of today; of another day, that stands above
 LOST = "The connection to the server was lost."
 
 
@@ -254,8 +255,8 @@ def test_who_was_away_sees_what_was_missed_with_its_time(shells, chatd, ann):
     shells.sees(ann, "[team] ann: two")
     shells.until(lambda: toolbar(ann) == "to team: waits for ben")
     ben = shells.log_in(chatd, "ben")
-    matches(shells, ben, rf"{STAMP} ann: one")
-    matches(shells, ben, rf"{STAMP} \[team\] ann: two")
+    matches(shells, ben, rf"{TIME} ann: one")
+    matches(shells, ben, rf"{TIME} \[team\] ann: two")
     ann.enter("ben|three")
     shells.sees(ben, "ann: three")
 
@@ -268,7 +269,7 @@ def test_a_thousand_messages_that_waited_come_in_order_and_once(shells, chatd, a
             cleo.send(Outgoing("ben", f"number {number}"))
         cleo.ask(Outgoing("ben", "the end"))
     ben = shells.log_in(chatd, "ben", size=(24, 100))
-    matches(shells, ben, rf"{STAMP} cleo: the end")
+    matches(shells, ben, rf"{TIME} cleo: the end")
     shells.at(ben, PROMPT)
     numbers = [int(row.rpartition(" ")[2]) for row in ben.rows if "cleo: number" in row]
     assert numbers == list(range(1000))
@@ -311,7 +312,7 @@ def test_the_status_line_changes_in_place(shells, chatd, ann):
     shells.until(lambda: toolbar(ann) == "to ben: waits for their return", "the status")
     rows = len([row for row in ann.rows if row])
     ben = shells.log_in(chatd, "ben")
-    matches(shells, ben, rf"{STAMP} ann: hi")
+    matches(shells, ben, rf"{TIME} ann: hi")
     shells.until(lambda: toolbar(ann) == "to ben: delivered", "the status")
     shells.settles(shells.peer(chatd, "cleo"))
     barrier(shells, ann, "told")
