@@ -14,8 +14,8 @@ name = "ana"
 from __future__ import annotations
 
 import difflib
+import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -190,15 +190,27 @@ def load(path: Path | None = None) -> Settings:
 
 def _table(path: Path) -> dict[str, Any]:
     """What is in the file, unchecked; nothing where there is none."""
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    text = _text(path)
+    if not text:
         return {}
+    import tomllib  # most people have no file, and a script is over in the time this takes
+
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # it says in which line
         raise SettingsError(f"{error}; mend it there, or move the file away") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
     except UnicodeError as error:
         raise SettingsError("it is not UTF-8; save it as that, or move it away") from error
     except OSError as error:
+        if not os.access(path.parent, os.X_OK):  # of somebody else, as after `su`
+            return ""
         raise SettingsError(f"{error.strerror}; it has to be a file that you may read") from error
 
 
@@ -263,7 +275,7 @@ def keep(settings: Settings, name: str, path: Path | None = None) -> None:
         make_folder(path.parent)
         with locked(path.parent):
             _table(path)  # which tells what is wrong with it
-            document = tomlkit.parse(path.read_text("utf-8") if path.exists() else "")
+            document = tomlkit.parse(_text(path))
             if value == msgspec.to_builtins(getattr(DEFAULTS, name)):
                 document.pop(name, None)
             else:

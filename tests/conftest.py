@@ -8,6 +8,14 @@ from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _settings_of_nobody(tmp_path_factory):
+    """Whoever runs the tests may have settings of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture
 def start(tmp_path):
     """Start daemons, each with a data folder below `tmp_path`, ended with the test."""

@@ -55,6 +55,11 @@ def test_where_nothing_is_the_defaults_hold(path):
     assert load(path) == Settings() == load_text(path, "") == load_text(path, "# nothing\n")
 
 
+def test_where_no_file_can_be_the_defaults_hold(tmp_path):
+    (tmp_path / "config").write_text("no folder")
+    assert load(tmp_path / "config" / "chatsh.toml") == Settings()
+
+
 def test_a_file_sets_what_it_says(path):
     assert load_text(path, COMMENTED + 'port = 9\nname = "ana"\n') == Settings(
         times="each", mute=("team",), servers={"work": Server("chat.example.org", 9, "ana")}
