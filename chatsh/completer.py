@@ -1,15 +1,28 @@
-"""Tab completion: commands, the names of those who are here, and the groups one is in."""
+"""Tab completion: commands and what they take, the names of those who are here, one's groups."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from chatd.wire.text import harmless
-from chatsh.grammar import ANSWERS, BY_WORD, GROUP_FORMS, SEPARATORS, Mode, Names, Situation, quoted
+from chatsh.grammar import (
+    ANSWERS,
+    BY_WORD,
+    GROUP_FORMS,
+    SEPARATORS,
+    Command,
+    Mode,
+    Names,
+    Situation,
+    quoted,
+)
 from chatsh.settings import DEFAULT, NAMES, setting
+
+_CALLED = re.compile(r"(?:^|\s)@([^@]*)$")  # names may hold blanks
 
 
 class ChatCompleter(Completer):
@@ -23,7 +36,10 @@ class ChatCompleter(Completer):
         now = self._situation()
         before = document.text_before_cursor.lstrip()
         word, blank, rest = before.partition(" ")
-        if not before.startswith("/"):
+        called = _CALLED.search(before)
+        if called and now.mode not in ANSWERS:
+            yield from _matching(called[1], now.names, lambda name: name + " ")
+        elif not before.startswith("/"):
             yield from _answers(before, now) if now.mode in ANSWERS else _addressees(before, now)
         elif not blank:
             yield from _commands(word, word)
@@ -34,10 +50,16 @@ class ChatCompleter(Completer):
         elif word.lower() == "/set":
             yield from _settings(rest)
         elif word.lower() in BY_WORD:
-            takes = BY_WORD[word.lower()].takes
-            people = now.names if Names.PERSON in takes else ()
-            groups = now.groups if Names.GROUP in takes else ()
-            yield from _matching(rest, (*people, *groups), _argument)
+            yield from _arguments(BY_WORD[word.lower()], rest, now)
+
+
+def _arguments(command: Command, rest: str, now: Situation) -> Iterator[Completion]:
+    people = now.names if Names.PERSON in command.takes else ()
+    groups = now.groups if Names.GROUP in command.takes else ()
+    yield from _matching(rest, (*people, *groups), _argument)
+    for word in command.choices:
+        if word.startswith(rest.lower()):
+            yield Completion(word, -len(rest))
 
 
 def _addressees(before: str, now: Situation) -> Iterator[Completion]:

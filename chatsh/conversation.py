@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from rich.text import Text
 
+from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import (
     SERVER,
     Ack,
@@ -39,7 +40,7 @@ from chatd.wire.messages import (
     Who,
 )
 from chatd.wire.text import harmless
-from chatsh import options, render
+from chatsh import helping, options, render
 from chatsh.client import Answered, Event, Opened, Request, is_text
 from chatsh.exits import ExitCode, code_of
 from chatsh.grammar import (
@@ -47,12 +48,14 @@ from chatsh.grammar import (
     Complaint,
     Help,
     Mode,
+    More,
     Protect,
     Setting,
     Situation,
     Status,
     Switch,
     Unsent,
+    did_you_mean,
     parse,
 )
 from chatsh.link import GaveUp, Keeper, Link, Lost, wall_clock
@@ -85,7 +88,14 @@ class Front(Protocol):
         """How wide the terminal is now; None where a program reads. From any thread."""
 
 
+UNKNOWN = (ErrorCode.NO_SUCH_USER, ErrorCode.NO_SUCH_GROUP)  # may be a slip of the pen
 _Table = Mapping[type, Callable[[Any, Any], None]]
+
+
+def _named(request: Request) -> str:
+    """Whom a request is about."""
+    fields = ("to", "name", "peer", "group")
+    return next((name for field in fields if (name := getattr(request, field, None))), "")
 
 
 class Conversation:
@@ -218,7 +228,12 @@ class Conversation:
 
     def _help(self, wanted: Help) -> None:
         command = wanted.command
-        self._front.show(render.one_command(command) if command else render.all_commands())
+        shown = helping.one(command) if command else helping.overview(self._front.columns())
+        self._front.show(shown)
+
+    def _more(self, wanted: More) -> None:
+        whole = self.transcript.unfolded(wanted.number)
+        self._front.show(whole or render.complaint(render.NOT_FOLDED))
 
     def _set(self, wanted: Setting) -> None:
         self.settings, text = options.answer(self.settings, wanted)
@@ -268,9 +283,16 @@ class Conversation:
         if answered.id in self._silent:
             self._silent.discard(answered.id)
         elif isinstance(answered.reply, Error):
-            self._front.show(render.wrong(answered.reply.text))
+            self._refused(answered.request, answered.reply)
         else:
             self._front.show(self._ANSWERS[type(answered.request)](self, answered))
+
+    def _refused(self, request: Request, error: Error) -> None:
+        self._front.show(render.wrong(error.text))
+        client = self._link.client
+        others = [name for name in (*client.users, *client.groups) if name != client.name]
+        if error.error in UNKNOWN and (hint := did_you_mean(_named(request), others)):
+            self._front.show(render.notice(hint))
 
     def _own(self, answered: Answered) -> Text:
         said, ack = answered.request, answered.reply
@@ -330,6 +352,7 @@ class Conversation:
         Status: _tell_status,
         Unsent: _send_unsent,
         Setting: _set,
+        More: _more,
         Quit: lambda self, _: self.quit(),
         **dict.fromkeys(
             (Who, Outgoing, OutgoingBroadcast, OutgoingGroup, AskSeen, Newname, Set, History, Ping),

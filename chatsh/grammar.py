@@ -90,6 +90,12 @@ class Setting(NamedTuple):
     value: str = ""
 
 
+class More(NamedTuple):
+    """Show a folded text as a whole, the newest for None."""
+
+    number: int | None = None
+
+
 class Protect(NamedTuple):
     """Ask for a password and register the present name with it."""
 
@@ -123,6 +129,7 @@ Action = (
     | Status
     | Unsent
     | Setting
+    | More
     | Protect
     | Help
     | Complaint
@@ -136,6 +143,17 @@ class Names(Flag):
     GROUP = auto()
 
 
+class Topic(Enum):
+    """What a command is for; the value heads them in the help, in this order."""
+
+    TALK = "Talk"
+    CONVERSATIONS = "Conversations"
+    GROUPS = "Groups"
+    FIND = "Find"
+    YOURSELF = "Yourself"
+    SHELL = "The shell"
+
+
 class Command(NamedTuple):
     """One row of the table; `parse` gets what stands behind the word, without blanks around it."""
 
@@ -145,6 +163,9 @@ class Command(NamedTuple):
     parse: Callable[[str, Situation], Action | None]  # None: not of this form
     also: tuple[str, ...] = ()  # forms without a slash
     takes: Names = Names(0)  # what can be completed
+    choices: tuple[str, ...] = ()  # words that can stand for the argument
+    topic: Topic = Topic.SHELL
+    examples: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -155,6 +176,9 @@ class Command(NamedTuple):
 SEPARATORS = re.compile(r"[|~]")
 EVERYONE = "*"
 DEFAULT_PAGE = 20  # messages of a history
+# How like another word a misspelt one is (`difflib`). With 0.65, two letters of three that have
+# changed their places are near; of commands, half of which have few letters, that is not enough.
+NEAR_NAME, NEAR_COMMAND = 0.65, 0.7
 _FARTHEST = 2 * MAX_NAME  # characters in which a name ends, blanks too many included
 _QUOTED_TEXT = re.compile(r'"((?:[^"]|(?<=\\)")*)(?<!\\)"', re.DOTALL)
 _QUOTED_WORD = re.compile(r"""(["'])(.+?)\1(?=\s|$)""")
@@ -190,9 +214,17 @@ def _command(body: str, situation: Situation) -> Action:
 
 def unknown(word: str) -> str:
     """The complaint about a command that does not exist."""
-    close = difflib.get_close_matches(word.lower(), BY_WORD, n=1, cutoff=0.7)
-    hint = f"did you mean {close[0]}?" if close else "/help lists all commands."
+    hint = did_you_mean(word, BY_WORD, NEAR_COMMAND) or "/help lists all commands."
     return f"There is no command {word}; {hint}"
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = NEAR_NAME) -> str:
+    """The question whether the nearest of the known words was meant; empty where none is near."""
+    by_fold = {same(one.casefold()): one for one in known}
+    wanted = same(word.casefold())
+    by_fold.pop(wanted, None)
+    close = difflib.get_close_matches(wanted, by_fold, n=1, cutoff=cutoff)
+    return f"did you mean {by_fold[close[0]]}?" if close else ""
 
 
 def _addressed(line: str, situation: Situation) -> Action | None:
@@ -384,6 +416,12 @@ def _setting(rest: str, _: Situation) -> Action:
     return Setting(name.lower(), "".join(value))
 
 
+def _more(rest: str, _: Situation) -> Action | None:
+    if not rest:
+        return More()
+    return More(int(rest)) if re.fullmatch("[0-9]{1,9}", rest) else None
+
+
 def _help(rest: str, _: Situation) -> Action:
     if not rest:
         return Help()
@@ -392,7 +430,6 @@ def _help(rest: str, _: Situation) -> Action:
 
 
 COMMANDS = (
-    Command(("/who", "/users"), "", "list who is here", _alone(Who), also=("who",)),
     Command(
         ("/dm", "/whisper", "/w", "/msg"),
         "NAME TEXT",
@@ -400,6 +437,8 @@ COMMANDS = (
         _message,
         also=("NAME|TEXT", "NAME~TEXT"),
         takes=Names.PERSON | Names.GROUP,
+        topic=Topic.TALK,
+        examples=("/dm ben are you there?", '/dm "Ann Lee" hello', "ben|are you there?"),
     ),
     Command(
         ("/bc", "/all"),
@@ -407,12 +446,16 @@ COMMANDS = (
         "send a message to everyone",
         _to_everyone,
         also=("*|TEXT", "TEXT"),
+        topic=Topic.TALK,
+        examples=("/bc lunch?", "*|lunch?", "lunch?"),
     ),
     Command(
         ("/direct",),
         "",
         "direct mode: every line is NAME~TEXT, until /exit",
         _alone(lambda: Switch(Mode.DIRECT)),
+        topic=Topic.TALK,
+        examples=("/direct",),
     ),
     Command(
         ("/group",),
@@ -420,68 +463,13 @@ COMMANDS = (
         "make and change groups; alone: group mode, to /exit",
         _group,
         also=("GROUP|TEXT", "GROUP~TEXT"),
-    ),
-    Command(
-        ("/history",),
-        "[NAME or GROUP] [COUNT]",
-        "show what was said last",
-        _history,
-        takes=Names.PERSON | Names.GROUP,
-    ),
-    Command(
-        ("/search",),
-        "WORDS",
-        "find what was said",
-        lambda rest, _: History(all=True, q=rest) if rest else None,
-    ),
-    Command(
-        ("/status",),
-        "[NAME or GROUP]",
-        "tell what became of your messages",
-        lambda rest, _: Status(unquoted(rest)),
-        takes=Names.PERSON | Names.GROUP,
-    ),
-    Command(
-        ("/unsent",),
-        "[drop]",
-        "send what could not be sent before, or forget it",
-        _unsent,
-    ),
-    Command(
-        ("/receipts",),
-        "on|off",
-        "let others know what you have read, or not",
-        _receipts,
-    ),
-    Command(
-        ("/set",),
-        "[NAME] [VALUE or default]",
-        "show your settings, or change one",
-        _setting,
-    ),
-    Command(("/newname", "/nick"), "NAME", "take another name", _name_for(Newname)),
-    Command(("/register",), "", "protect your name with a password", _alone(Protect)),
-    Command(
-        ("/seen",),
-        "NAME",
-        "tell when somebody was last here",
-        _name_for(AskSeen),
-        takes=Names.PERSON,
-    ),
-    Command(
-        ("/ping",),
-        "[WORD]",
-        "wait for the server's answer and everything before it",
-        lambda rest, _: Ping(rest or None),
-    ),
-    Command(("/help",), "[COMMAND]", "explain the commands", _help, also=("?",)),
-    Command(("/exit",), "", "leave the mode; in general mode, the server", _exit),
-    Command(
-        ("/quit", "/disc"),
-        "",
-        "leave the server",
-        _alone(Quit),
-        also=tuple(sorted(EXIT_WORDS)),
+        topic=Topic.GROUPS,
+        examples=(
+            "/group create team ben cara",
+            '/group add team "Ann Lee"',
+            "/group rename team crew",
+            "team|hello all of you",
+        ),
     ),
     Command(
         ("/leave",),
@@ -489,6 +477,136 @@ COMMANDS = (
         "leave a group; alone: the server",
         _leave,
         takes=Names.GROUP,
+        topic=Topic.GROUPS,
+        examples=("/leave team",),
+    ),
+    Command(
+        ("/who", "/users"),
+        "",
+        "list who is here",
+        _alone(Who),
+        also=("who",),
+        topic=Topic.FIND,
+        examples=("/who",),
+    ),
+    Command(
+        ("/seen",),
+        "NAME",
+        "tell when somebody was last here",
+        _name_for(AskSeen),
+        takes=Names.PERSON,
+        topic=Topic.FIND,
+        examples=("/seen ben",),
+    ),
+    Command(
+        ("/history",),
+        "[NAME or GROUP] [COUNT]",
+        "show what was said last",
+        _history,
+        takes=Names.PERSON | Names.GROUP,
+        topic=Topic.FIND,
+        examples=("/history", "/history ben", "/history team 50"),
+    ),
+    Command(
+        ("/search",),
+        "WORDS",
+        "find what was said",
+        lambda rest, _: History(all=True, q=rest) if rest else None,
+        topic=Topic.FIND,
+        examples=("/search lunch friday",),
+    ),
+    Command(
+        ("/more",),
+        "[NUMBER]",
+        "show a folded text as a whole; alone: the newest",
+        _more,
+        topic=Topic.FIND,
+        examples=("/more", "/more 3"),
+    ),
+    Command(
+        ("/newname", "/nick"),
+        "NAME",
+        "take another name",
+        _name_for(Newname),
+        topic=Topic.YOURSELF,
+        examples=("/newname ana2",),
+    ),
+    Command(
+        ("/register",),
+        "",
+        "protect your name with a password",
+        _alone(Protect),
+        topic=Topic.YOURSELF,
+        examples=("/register",),
+    ),
+    Command(
+        ("/status",),
+        "[NAME or GROUP]",
+        "tell what became of your messages",
+        lambda rest, _: Status(unquoted(rest)),
+        takes=Names.PERSON | Names.GROUP,
+        topic=Topic.YOURSELF,
+        examples=("/status", "/status ben"),
+    ),
+    Command(
+        ("/receipts",),
+        "on|off",
+        "let others know what you have read, or not",
+        _receipts,
+        choices=("on", "off"),
+        topic=Topic.YOURSELF,
+        examples=("/receipts off",),
+    ),
+    Command(
+        ("/unsent",),
+        "[drop]",
+        "send what could not be sent before, or forget it",
+        _unsent,
+        choices=("drop",),
+        topic=Topic.YOURSELF,
+        examples=("/unsent", "/unsent drop"),
+    ),
+    Command(
+        ("/set",),
+        "[NAME] [VALUE or default]",
+        "show your settings, or change one",
+        _setting,
+        topic=Topic.SHELL,
+        examples=("/set", "/set fold 20", "/set fold default"),
+    ),
+    Command(
+        ("/help",),
+        "[COMMAND]",
+        "explain the commands",
+        _help,
+        also=("?",),
+        topic=Topic.SHELL,
+        examples=("/help", "/help dm"),
+    ),
+    Command(
+        ("/ping",),
+        "[WORD]",
+        "wait for the server's answer and everything before it",
+        lambda rest, _: Ping(rest or None),
+        topic=Topic.SHELL,
+        examples=("/ping",),
+    ),
+    Command(
+        ("/exit",),
+        "",
+        "leave the mode; in general mode, the server",
+        _exit,
+        topic=Topic.SHELL,
+        examples=("/exit",),
+    ),
+    Command(
+        ("/quit", "/disc"),
+        "",
+        "leave the server",
+        _alone(Quit),
+        also=tuple(sorted(EXIT_WORDS)),
+        topic=Topic.SHELL,
+        examples=("/quit",),
     ),
 )
 BY_WORD = {word: command for command in COMMANDS for word in command.words}

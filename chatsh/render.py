@@ -26,7 +26,6 @@ from chatd.wire.messages import (
 )
 from chatd.wire.text import harmless
 from chatsh import bodies
-from chatsh.grammar import COMMANDS, Command
 from chatsh.themes import THEMES, Theme, name_style
 from chatsh.wording import change, when
 
@@ -39,9 +38,8 @@ SHUTDOWN = "The server is shutting down; you have been logged off."
 GAP = "Some of what was said meanwhile is not kept any more."
 KEPT_FOR_LATER = "What could not be sent is kept for the next time."
 NOT_KEPT = "What could not be sent is lost:"
+NOT_FOLDED = "No text of that number is folded; the last row of a folded one tells its number."
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
-
-HELP_COLUMN = 24  # where explanations begin, so that they fit into 80 columns
 
 # Named by what they are for: the theme of the console tells how that looks.
 OWN, QUIET, WRONG = "chat.own", "chat.quiet", "chat.wrong"
@@ -215,22 +213,3 @@ def seen(answer: Seen) -> Text:
 def pong(word: object) -> Text:
     """The answer to a ping, with the word that was given to it."""
     return notice("pong" if word is None else f"pong {word}")
-
-
-def all_commands() -> Text:
-    """Every command, with its other forms under it."""
-    rows = [_explained(command, HELP_COLUMN) for command in COMMANDS]
-    return Text("\n".join([*rows, "A text that begins with / is sent as //text."]))
-
-
-def one_command(command: Command) -> Text:
-    """What one command does and how it may be typed."""
-    return Text(_explained(command, len(command.usage)))
-
-
-def _explained(command: Command, width: int) -> str:
-    others = (*command.words[1:], *command.also)
-    also = f"\n{'':{width}}  also: {'  '.join(others)}" if others else ""
-    if len(command.usage) > width:  # as long as a line itself
-        return f"{command.usage}\n{'':{width}}  {command.does}{also}"
-    return f"{command.usage:<{width}}  {command.does}{also}"

@@ -22,11 +22,13 @@ from chatsh.grammar import (
     Complaint,
     Help,
     Mode,
+    More,
     Protect,
     Situation,
     Status,
     Switch,
     Unsent,
+    did_you_mean,
     parse,
     quoted,
     split_name,
@@ -190,6 +192,8 @@ GROUP_LINES = [
     ("/receipts off", Set(receipts=False)),
     ("/unsent", Unsent()),
     ("/unsent drop", Unsent(drop=True)),
+    ("/more", More()),
+    ("/more 3", More(3)),
 ]
 
 GROUP_MODE_LINES = [
@@ -230,6 +234,8 @@ COMPLAINTS = [
     ("/search", "Usage: /search WORDS"),
     ("/receipts", "Usage: /receipts on|off"),
     ("/unsent all", "Usage: /unsent [drop]"),
+    ("/more x", "Usage: /more [NUMBER]"),
+    ("/more ٣", "Usage: /more [NUMBER]"),
     ("/wo", "There is no command /wo; did you mean /who?"),
     ("/xyzzy a b", "There is no command /xyzzy; /help lists all commands."),
     ("/", "There is no command /; /help lists all commands."),
@@ -314,6 +320,23 @@ def test_one_pair_of_quotes_around_a_text_comes_off(text):
 @pytest.mark.parametrize("name", ["bob", "User 1"])
 def test_a_quoted_name_is_that_name_even_if_nobody_knows_it(name):
     assert split_name(f"{quoted(name)} hi", ()) == (name, "hi")
+
+
+NEAR = [
+    ("bne", ("ben", "cleo"), "ben"),
+    ("BENN", ("ben", "cleo"), "ben"),
+    ("my taem", ("ann", "My Team"), "My Team"),
+    ("User2", ("User 1", "User 2"), "User 2"),
+    ("zoe", ("ben", "cleo"), ""),
+    ("Ben", ("ben",), ""),
+    ("", ("ben",), ""),
+    ("x", (), ""),
+]
+
+
+@pytest.mark.parametrize(("word", "known", "near"), NEAR)
+def test_a_known_name_that_is_near_is_asked_for(word, known, near):
+    assert did_you_mean(word, known) == (f"did you mean {near}?" if near else "")
 
 
 def test_every_word_belongs_to_one_command_alone():

@@ -20,7 +20,6 @@ from chatd.wire.messages import (
     Seen,
 )
 from chatsh import render
-from chatsh.grammar import COMMANDS
 
 KINDS = ("created", "added", "removed", "renamed", "left", "owner", "deleted")
 TWO_ROWS = ("current users:", "server: User ", "1 line from before")
@@ -99,14 +98,6 @@ def test_markup_and_emoji_are_text_like_any_other():
 def test_a_message_stands_contiguous_behind_its_senders_name():
     assert render.item(Incoming("alice", "hi")).plain == "alice: hi"
     assert render.plain(render.own_line(OutgoingBroadcast("hi"), None)).plain == "me: hi"
-
-
-def test_help_lists_every_command_and_every_other_form():
-    shown = render.all_commands().plain
-    for command in COMMANDS:
-        assert command.does in shown
-        for word in (*command.words, *command.also):
-            assert word in shown.split() or f"{word} " in shown
 
 
 def test_the_list_of_users_has_one_name_per_line():
