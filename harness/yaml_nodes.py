@@ -6,6 +6,7 @@ anchor stands for all that is behind it, a largest number of values.
 
 from __future__ import annotations
 
+import functools
 import re
 import stat
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from harness.errors import Place, Problem, ScenarioError
 LARGEST = 1024 * 1024  # bytes of a file
 DEEPEST = 50  # lists and mappings inside each other
 MOST = 100_000  # values of a file, those behind references counted each time
+REMEMBERED = 16  # documents, by their text: many scenarios share few profiles and parts
 TAG = "tag:yaml.org,2002:"
 PLAIN_TAGS = ("str", "int", "float", "bool", "null", "seq", "map", "timestamp", "merge", "value")
 QUOTE = "text that begins with {} needs quotes"
@@ -110,9 +112,10 @@ def read(path: Path, shown: str = "") -> Value:
     return parsed(_decoded(_bytes(path, shown), shown), shown)
 
 
+@functools.lru_cache(REMEMBERED)
 def parsed(text: str, shown: str) -> Value:
-    """The document of a text; raises `ScenarioError` for what is no YAML."""
-    yaml = YAML(typ="rt", pure=True)
+    """The document of a text, which nobody changes; raises `ScenarioError` for what is no YAML."""
+    yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _Bounded
     try:
         node = yaml.compose(text)
