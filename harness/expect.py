@@ -41,6 +41,7 @@ class Expectation:
         self.grade = ""  # how it was decided
         self.chosen = ""
         self.took: list[tuple[int, dict[str, Any]]] = []  # items that met it, and what they gave
+        self._tried = 0  # as many items were compared with what is still expected
 
     @property
     def place(self) -> Place:
@@ -123,6 +124,11 @@ class Expectation:
             if not item.hidden and at not in actor.claimed
         ]
 
+    def untried(self, start: int) -> list[tuple[int, Item]]:
+        """The same without what was there at the last look; the last item then may have grown."""
+        start, self._tried = max(start, self._tried - 1), len(self.actor.items)
+        return self.unclaimed(start)
+
     def take(self, at: int, item: Item, found: dict[str, Any]) -> None:
         """An item is what was expected."""
         self.actor.claimed.add(at)
@@ -158,7 +164,7 @@ class Sees(Expectation):
 
     def look(self) -> None:
         """Look at what has arrived."""
-        for at, item in self.unclaimed(self._from):
+        for at, item in self.untried(self._from):
             if self.met:
                 return
             found = self.patterns[self._next].match(item)
@@ -210,7 +216,7 @@ class SeesAnyOrder(Expectation):
 
     def look(self) -> None:
         """Look at what has arrived."""
-        for at, item in self.unclaimed(self._from):
+        for at, item in self.untried(self._from):
             for pattern in self._open:
                 found = pattern.match(item)
                 if found is not None:
@@ -227,7 +233,7 @@ class SeesOneOf(Expectation):
         """Look at what has arrived."""
         if self.met:
             return
-        for at, item in self.unclaimed(self.actor.cursor):
+        for at, item in self.untried(self.actor.cursor):
             for pattern in self.patterns:
                 found = pattern.match(item)
                 if found is not None:

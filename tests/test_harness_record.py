@@ -55,7 +55,7 @@ def test_the_dialogue_of_three_is_recorded_from_a_script_and_passes(tmp_path, pr
 """
     )
     assert harness("fmt", "--check", out).returncode == 0
-    again = harness("run", out, "--profile", profile, "--repeat", 3)
+    again = harness("run", out, "--profile", profile)
     assert closing(again) == "1 passed, 0 failed, 0 skipped", again.stdout
 
 

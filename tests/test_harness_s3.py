@@ -85,6 +85,7 @@ ROWS = {
     "cuts-at-last-bar": 2,
 }
 ROWS |= {("client", "ascii"): 2}
+PATIENCE = {"blocks-on-slow": 0.1}  # what is read slowly is waited for long, what never comes too
 
 
 def judged(kind: str, faults, command: str) -> list[str]:
@@ -93,7 +94,11 @@ def judged(kind: str, faults, command: str) -> list[str]:
         {
             "path": str(PORTABLE / kind / f"{scenario}.yaml"),
             "row": ROWS.get((kind, fault), ROWS.get(fault, 0)),
-            "options": {"profile": str(STRICT), "patience": 0.5, kind: f"{command} {fault}"},
+            "options": {
+                "profile": str(STRICT),
+                "patience": PATIENCE.get(fault, 0.5),
+                kind: f"{command} {fault}",
+            },
         }
         for fault, scenario, _ in faults
     ]
