@@ -25,6 +25,7 @@ from harness.ports import on_the_way
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?P<end>"|\Z)|[{}]', re.DOTALL)
 LONGEST = 1 << 20  # characters of one object
+BRIEF, LONG = 0.001, 0.05  # seconds between two looks at what was read
 ROOM = 1000  # objects that wait for a peer that does not read
 
 
@@ -56,6 +57,14 @@ class Objects:
             if depth == 0:
                 return token.end()
         return None
+
+
+def await_reading(ours: Any, theirs: Any) -> None:
+    """Return when the other end has read all: nothing announces that, so look, ever more rarely."""
+    pause = BRIEF
+    while on_the_way(ours, theirs):
+        time.sleep(pause)
+        pause = min(2 * pause, LONG)
 
 
 class Peer:
@@ -94,8 +103,7 @@ class Peer:
                 pieces, then = self._outbox.get()
                 for piece in pieces:
                     self._connection.sendall(piece)
-                    while on_the_way(ours, theirs):
-                        time.sleep(0.001)
+                    await_reading(ours, theirs)
                 if then:
                     then()
 
