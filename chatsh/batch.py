@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from chatd.wire.messages import Item
 from chatsh.conversation import Conversation
 from chatsh.exits import ExitCode
 from chatsh.lines import Lines
 from chatsh.link import Link
 from chatsh.settings import Settings
+from chatsh.view import Shown, text_of
 
 
 class Batch:
@@ -27,14 +27,14 @@ class Batch:
         self._conversation = Conversation(link, self, reconnect=False, settings=settings)
         self._link = link
         self._lines = lines
-        self._outbox: deque[Text] = deque()
+        self._outbox: deque[Shown] = deque()
         self._code: int | None = None
 
     # --- the front, called from any thread ---
 
-    def show(self, text: Text, _: Item | None = None) -> None:
+    def show(self, shown: Shown) -> None:
         """Queue lines for standard output."""
-        self._outbox.append(text)
+        self._outbox.append(shown)
         self._lines.wake()
 
     def leave(self, code: int) -> None:
@@ -45,6 +45,13 @@ class Batch:
 
     def refresh(self) -> None:
         """There is no status line."""
+
+    def call(self, sequence: str) -> None:
+        """Nobody is there to be called."""
+
+    def edit(self, text: str) -> str | None:
+        """Nobody is there to write."""
+        return None
 
     def secret(self, prompt: str) -> str | None:
         """Nobody is there to be asked."""
@@ -90,4 +97,6 @@ class Batch:
 
     def _taken(self) -> Iterator[Text]:
         while self._outbox:
-            yield self._outbox.popleft()
+            text = text_of(self._outbox.popleft())
+            if text is not None:
+                yield text

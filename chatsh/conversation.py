@@ -2,7 +2,8 @@
 
 Two threads meet here: `enter` belongs to the one that reads the keyboard or the pipe, `handle` to
 the one that reads the link (or to `enter` itself, for what is answered at once). What both touch is
-replaced as a whole or belongs to the link, which has a lock.
+replaced as a whole or belongs to the link, which has a lock. What was said is handed to the front
+as something still to be done: the first thread decides, when it shows things, whether it is seen.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
+from msgspec.structs import replace
 from rich.text import Text
 
 from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import (
-    SERVER,
     Ack,
     AskSeen,
     Bye,
@@ -39,16 +40,24 @@ from chatd.wire.messages import (
     Set,
     Who,
 )
+from chatd.wire.names import same
 from chatd.wire.text import harmless
 from chatsh import helping, options, render
 from chatsh.client import Answered, Event, Opened, Request, is_text
+from chatsh.drafts import Drafts
 from chatsh.exits import ExitCode, code_of
+from chatsh.fences import fenced
 from chatsh.grammar import (
     Begin,
     Complaint,
+    Disturb,
+    Edit,
+    Focus,
     Help,
     Mode,
     More,
+    Mute,
+    Next,
     Protect,
     Setting,
     Situation,
@@ -61,31 +70,24 @@ from chatsh.grammar import (
 from chatsh.link import GaveUp, Keeper, Link, Lost, wall_clock
 from chatsh.settings import Settings
 from chatsh.status import Statuses
+from chatsh.talks import own_item, talk_of
 from chatsh.transcript import Transcript
 from chatsh.unsent import Message as Unanswered
 from chatsh.unsent import Spool
+from chatsh.view import Screen, Shown, View
 
 
-class Front(Protocol):
-    """What shows the conversation. `show` and `leave` may be called from any thread."""
+class Front(Screen, Protocol):
+    """What shows the conversation. `leave` may be called from any thread."""
 
-    def show(self, text: Text, item: Item | None = None) -> None:
-        """Put lines before the person, soon and in the order of the calls.
-
-        A front with a person before it tells `Conversation.shown` of the item, once it is.
-        """
+    def edit(self, text: str) -> str | None:
+        """The text as its writer has changed it in an editor; None where that cannot be."""
 
     def leave(self, code: int) -> None:
         """End with this exit code, unless an earlier call gave one."""
 
-    def refresh(self) -> None:
-        """The status has changed."""
-
     def secret(self, prompt: str) -> str | None:
         """Ask for something that nobody may read; None where that cannot be asked."""
-
-    def columns(self) -> int | None:
-        """How wide the terminal is now; None where a program reads. From any thread."""
 
 
 UNKNOWN = (ErrorCode.NO_SUCH_USER, ErrorCode.NO_SUCH_GROUP)  # may be a slip of the pen
@@ -102,58 +104,62 @@ class Conversation:
     """One person's, from the first prompt to the exit code."""
 
     def __init__(
-        self, link: Link, front: Front, *, reconnect: bool, settings: Settings | None = None
+        self,
+        link: Link,
+        front: Front,
+        *,
+        reconnect: bool,
+        settings: Settings | None = None,
     ) -> None:
-        self.mode = Mode.GENERAL
         self.settings = settings or Settings()
         self.transcript = Transcript(lambda: self.settings, front.columns, wall_clock)
         self.keeper = Keeper(link, self.handle, reconnect=reconnect)
         self._link = link
         self._front = front
+        self._mode = Mode.GENERAL
         self._down = False  # the link is lost and being opened again
         self._silent: set[str] = set()  # ids of requests that nobody typed
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
-        self._unread: dict[tuple[str | None, str | None], int] = {}  # shown, and not looked at
-        self._spool = self._own_spool()
+        self.view = View(link, front, lambda: self.settings, self.transcript, Drafts(*self._own()))
+        self._spool = Spool(*self._own())
         self._unsent = self._kept = self._spool.load()
+
+    @property
+    def mode(self) -> Mode:
+        """What a line without a slash means now."""
+        return Mode.TALK if self.view.focus else self._mode
 
     @property
     def prompt(self) -> str:
         """What stands before the line being typed."""
-        return self.mode.value + render.PROMPT
+        focus = self.view.focus
+        return self.mode.value.format(harmless(focus.name if focus else "")) + render.PROMPT
 
     @property
     def situation(self) -> Situation:
         """What the next line's meaning depends on; a snapshot, for any thread."""
-        client = self._link.client
-        return Situation(self.mode, client.users, client.groups, self._wanted)
+        client, focus = self._link.client, self.view.focus
+        talk = (focus.name, focus.group) if focus else ("", False)
+        return Situation(self.mode, client.users, client.groups, self._wanted, *talk)
 
     @property
     def status(self) -> str:
-        """What became of the newest of our messages, for a status line."""
-        return harmless(self._statuses.newest)
-
-    def shown(self, item: Item) -> None:
-        """It stands before the person. Of the thread that reads the keyboard, as `attended`."""
-        if item.seq is None:
-            return
-        if isinstance(item, Incoming) and item.sender != SERVER:
-            self._unread[item.sender, None] = item.seq
-        elif isinstance(item, IncomingGroup):
-            self._unread[None, item.group] = item.seq
-
-    def attended(self) -> None:
-        """Somebody is at the keyboard: what was shown before this has been read."""
-        unread, self._unread = self._unread, {}
-        for (peer, group), seq in unread.items():
-            self._link.looked(seq, peer=peer, group=group)
+        """The link, the newest of our messages, and what waits unseen, for a status line."""
+        waiting = self.view.waiting
+        parts = (
+            render.OFFLINE if self._down else "",
+            harmless(self._statuses.newest),
+            f"unseen: {waiting}" if waiting else "",
+        )
+        return "  |  ".join(part for part in parts if part)
 
     # --- what could not be sent ---
 
-    def _own_spool(self) -> Spool:
+    def _own(self) -> tuple[str, str]:
+        """The server and the name that files are kept for."""
         address = self._link.address
-        return Spool(f"{address.host}:{address.port}", self._link.client.name or "")
+        return f"{address.host}:{address.port}", self._link.client.name or ""
 
     def offer_unsent(self) -> None:
         """Show what an earlier shell could not send. It is sent only when that is asked for."""
@@ -167,7 +173,7 @@ class Conversation:
         unsent = self._unsent | left
         if unsent == self._kept:
             return
-        spool = self._own_spool()
+        spool = Spool(*self._own())
         try:
             if spool.path != self._spool.path:  # we have another name now
                 unsent = spool.load() | unsent
@@ -191,10 +197,12 @@ class Conversation:
 
     # --- lines ---
 
-    def enter(self, line: str) -> None:
-        """Do what a line asks for. Never raises for what it holds."""
+    def enter(self, line: str, *, code: bool = False) -> None:
+        """Do what a line asks for; a message in it is `code`. Never raises for what it holds."""
         whole = line.encode(errors="replace").decode()  # a terminal may give half characters
         action = parse(whole, self.situation)
+        if code and isinstance(action, Unanswered):
+            action = replace(action, content=fenced(action.content))
         if action is not None:
             self._DO[type(action)](self, action)
 
@@ -209,14 +217,23 @@ class Conversation:
             self.keeper.hurry()
 
     def _switch(self, switch: Switch) -> None:
-        self.mode = switch.mode
+        if self.view.focus:
+            self.view.go(None)
+        self._mode = switch.mode
+
+    def _talk(self, wanted: Focus) -> None:
+        self._mode = Mode.GENERAL
+        if wanted.name:
+            self.view.talk_to(wanted.name, group=wanted.group)
+        else:
+            self.view.go(None)
 
     def _begin(self, begin: Begin) -> None:
-        self._wanted, self.mode = begin.group, Mode.GROUP_MEMBERS
+        self._wanted, self._mode = begin.group, Mode.GROUP_MEMBERS
 
     def _group(self, request: Group) -> None:
         if self.mode is Mode.GROUP_MEMBERS:
-            self.mode = Mode.GROUP
+            self._mode = Mode.GROUP
         self._request(request)
 
     def _tell_status(self, wanted: Status) -> None:
@@ -240,6 +257,29 @@ class Conversation:
         self._front.show(text)
         self._front.refresh()
 
+    def edit(self, begun: str = "") -> None:
+        """Go on with this, or with the draft, in an editor; what comes of it is the draft."""
+        text = self._front.edit(begun or self.view.draft)
+        if text is not None:
+            self.view.keep_draft(text)
+
+    def _mute(self, wanted: Mute) -> None:
+        muted = {same(name): name for name in self.settings.mute}
+        if not wanted.name:
+            self._front.show(render.notice(render.muted(self.settings.mute)))
+            return
+        muted.pop(same(wanted.name), None)
+        if wanted.on:
+            muted[same(wanted.name)] = wanted.name
+        self.settings = replace(self.settings, mute=tuple(muted.values()))
+        self._front.show(options.kept(self.settings, "mute", render.muted(self.settings.mute)))
+        self._front.refresh()
+
+    def _disturb(self, wanted: Disturb) -> None:
+        if wanted.on is not None:
+            self.settings = replace(self.settings, dnd=wanted.on)
+        self._front.show(render.notice(render.UNDISTURBED if self.settings.dnd else render.CALLED))
+
     def _protect(self, _: Protect) -> None:
         password = self._front.secret("password: ")
         if not password or not is_text(password):
@@ -258,7 +298,7 @@ class Conversation:
             handler(self, event)
 
     def _heard(self, message: Item) -> None:
-        self._front.show(self.transcript.item(message, self._link.client.name), message)
+        self._front.show(lambda: self.view.arrived(message))
         if isinstance(message, GroupEvent) and message.kind == "renamed":
             self._renamed(message.group, message.to)
 
@@ -267,14 +307,14 @@ class Conversation:
             self._front.refresh()
 
     def _noticed(self, notice: Notice) -> None:
-        self._front.show(render.notice(notice.text))
+        self._front.show(lambda: self.view.told(notice))
         if notice.kind == "renamed":
             self._renamed(notice.name, notice.new)
 
     def _renamed(self, old: str | None, new: str | None) -> None:
         if old and new:
             self._statuses.renamed(old, new)
-            self._front.refresh()
+            self._front.show(lambda: self.view.renamed(old, new))
 
     def _warned(self, error: Error) -> None:
         self._front.show(render.wrong(error.text))
@@ -282,6 +322,8 @@ class Conversation:
     def _answered(self, answered: Answered) -> None:
         if answered.id in self._silent:
             self._silent.discard(answered.id)
+        elif self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
+            pass  # it is shown there
         elif isinstance(answered.reply, Error):
             self._refused(answered.request, answered.reply)
         else:
@@ -294,18 +336,19 @@ class Conversation:
         if error.error in UNKNOWN and (hint := did_you_mean(_named(request), others)):
             self._front.show(render.notice(hint))
 
-    def _own(self, answered: Answered) -> Text:
-        said, ack = answered.request, answered.reply
-        assert isinstance(said, Outgoing | OutgoingBroadcast | OutgoingGroup)
-        shown = self.transcript.own(said, self._link.client.name, getattr(ack, "ts", None))
-        if isinstance(ack, Ack) and not isinstance(said, OutgoingBroadcast):
-            group = isinstance(said, OutgoingGroup)
-            to = said.group if isinstance(said, OutgoingGroup) else said.to
+    def _said(self, answered: Answered) -> Shown:
+        """Our own message, once the server has it."""
+        ack = answered.reply if isinstance(answered.reply, Ack) else None
+        assert isinstance(answered.request, Unanswered)
+        item = own_item(answered.request, ack, self._link.client.name or "")
+        if ack and not isinstance(item, IncomingBroadcast):
+            to, group = talk_of(item)
             self._statuses.acknowledged(to, ack, group=group)
             self._front.refresh()
-            if ack.state == "queued" and not group:
-                return render.lines([shown, render.away(ack)])
-        return shown
+        if ack and isinstance(item, Incoming) and ack.state == "queued":
+            self._front.show(lambda: self.view.arrived(item))
+            return render.away(ack)
+        return lambda: self.view.arrived(item)
 
     def _regrouped(self, answered: Answered) -> Text:
         asked = answered.request
@@ -348,6 +391,11 @@ class Conversation:
         Help: _help,
         Protect: _protect,
         Begin: _begin,
+        Focus: _talk,
+        Next: lambda self, _: self.view.next(),
+        Edit: lambda self, begun: self.edit(begun.text),
+        Mute: _mute,
+        Disturb: _disturb,
         Group: _group,
         Status: _tell_status,
         Unsent: _send_unsent,
@@ -370,11 +418,11 @@ class Conversation:
         Lost: _lost,
         GaveUp: _gave_up,
     }
-    _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], Text]]] = {
+    _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], Shown]]] = {
         Who: lambda _, answered: render.users(answered.reply.users),
-        Outgoing: _own,
-        OutgoingBroadcast: _own,
-        OutgoingGroup: _own,
+        Outgoing: _said,
+        OutgoingBroadcast: _said,
+        OutgoingGroup: _said,
         Group: _regrouped,
         History: lambda self, answered: self.transcript.page(
             answered.reply, self._link.client.name

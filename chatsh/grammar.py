@@ -43,6 +43,7 @@ class Mode(Enum):
     """What a line without a slash means; the value stands before the prompt."""
 
     GENERAL = ""
+    TALK = "[{}] "  # ... to the one that has the focus
     DIRECT = "[direct] "
     GROUP = "[group] "
     GROUP_NEW = "[group: make a new one? y/n] "
@@ -57,6 +58,8 @@ class Situation(NamedTuple):
     names: Iterable[str] = ()  # the known ones: only they may hold spaces without quotes
     groups: Iterable[str] = ()  # those one is in
     wanted: str = ""  # the name of the group that is being made
+    focus: str = ""  # with whom one talks
+    focus_group: bool = False
 
 
 class Switch(NamedTuple):
@@ -69,6 +72,36 @@ class Begin(NamedTuple):
     """A group of this name is to be made; its members are asked for next."""
 
     group: str
+
+
+class Focus(NamedTuple):
+    """Talk to one person or group, and see them alone; without a name to and of everyone."""
+
+    name: str = ""
+    group: bool = False
+
+
+class Next(NamedTuple):
+    """Go where something waits to be seen."""
+
+
+class Edit(NamedTuple):
+    """Go on with a line in an editor."""
+
+    text: str = ""
+
+
+class Mute(NamedTuple):
+    """Let a person or a group not call any more, or again; without a name tell which do not."""
+
+    name: str = ""
+    on: bool = True
+
+
+class Disturb(NamedTuple):
+    """Let nobody call, or whoever may; None tells which it is."""
+
+    on: bool | None = None
 
 
 class Status(NamedTuple):
@@ -126,6 +159,11 @@ Action = (
     | Quit
     | Switch
     | Begin
+    | Focus
+    | Next
+    | Edit
+    | Mute
+    | Disturb
     | Status
     | Unsent
     | Setting
@@ -198,6 +236,8 @@ def parse(line: str, situation: Situation) -> Action | None:
         return _chat(line.replace("//", "/", 1), situation)
     if body.startswith("/"):
         return _command(body, situation)
+    if situation.mode is Mode.TALK:
+        return _to_focus(line, situation)
     if body in _BARE_WORDS:
         return _BARE_WORDS[body]
     return _addressed(line, situation) or _chat(line, situation)
@@ -250,7 +290,15 @@ def _known(name: str, names: Iterable[str]) -> bool:
     return same(name) in {same(one) for one in names}
 
 
+def _to_focus(text: str, situation: Situation) -> Action:
+    if situation.focus_group:
+        return OutgoingGroup(situation.focus, text)
+    return Outgoing(situation.focus, text)
+
+
 def _chat(line: str, situation: Situation) -> Action:
+    if situation.mode is Mode.TALK:
+        return _to_focus(line, situation)
     if situation.mode in (Mode.DIRECT, Mode.GROUP):
         mode, what = ("direct", "NAME") if situation.mode is Mode.DIRECT else ("group", "GROUP")
         return Complaint(f"In {mode} mode write {what}~TEXT; /exit goes back to everyone.")
@@ -403,6 +451,25 @@ def _history(rest: str, situation: Situation) -> Action | None:
     return History(peer=name, limit=count)
 
 
+def _talk(rest: str, situation: Situation) -> Action:
+    name = unquoted(rest)
+    if name in ("", EVERYONE):
+        return Focus()
+    if not is_name(name):
+        return Complaint(f'Nobody is called "{name}"; /talk NAME, or /talk alone for everyone.')
+    return Focus(name, _known(name, situation.groups))
+
+
+def _disturb(rest: str, _: Situation) -> Action | None:
+    return (
+        Disturb({"": None, "on": True, "off": False}[rest]) if rest in ("", "on", "off") else None
+    )
+
+
+def _mute(*, on: bool) -> Callable[[str, Situation], Action | None]:
+    return lambda rest, _: Mute(unquoted(rest), on) if rest or on else None
+
+
 def _receipts(rest: str, _: Situation) -> Action | None:
     return Set(receipts=rest == "on") if rest in ("on", "off") else None
 
@@ -456,6 +523,58 @@ COMMANDS = (
         _alone(lambda: Switch(Mode.DIRECT)),
         topic=Topic.TALK,
         examples=("/direct",),
+    ),
+    Command(
+        ("/talk",),
+        "[NAME or GROUP]",
+        "talk to one alone and see only that; alone: to everyone again",
+        _talk,
+        takes=Names.PERSON | Names.GROUP,
+        topic=Topic.CONVERSATIONS,
+        examples=("/talk ben", "/talk team", "/talk"),
+    ),
+    Command(
+        ("/next",),
+        "",
+        "go where something waits to be seen; Alt-N does it too",
+        _alone(Next),
+        topic=Topic.CONVERSATIONS,
+        examples=("/next",),
+    ),
+    Command(
+        ("/edit",),
+        "[TEXT]",
+        "write in your editor, then send it with Enter; also Ctrl-X Ctrl-E",
+        lambda rest, _: Edit(rest),
+        topic=Topic.CONVERSATIONS,
+        examples=("/edit", "/edit Dear all,"),
+    ),
+    Command(
+        ("/mute",),
+        "[NAME or GROUP]",
+        "let them not call you; alone: tell who is muted",
+        _mute(on=True),
+        takes=Names.PERSON | Names.GROUP,
+        topic=Topic.CONVERSATIONS,
+        examples=("/mute team", "/mute"),
+    ),
+    Command(
+        ("/unmute",),
+        "NAME or GROUP",
+        "let them call you again",
+        _mute(on=False),
+        takes=Names.PERSON | Names.GROUP,
+        topic=Topic.CONVERSATIONS,
+        examples=("/unmute team",),
+    ),
+    Command(
+        ("/dnd",),
+        "[on|off]",
+        "do not disturb: let nobody call you while this shell runs",
+        _disturb,
+        choices=("on", "off"),
+        topic=Topic.CONVERSATIONS,
+        examples=("/dnd on", "/dnd"),
     ),
     Command(
         ("/group",),

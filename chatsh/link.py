@@ -156,6 +156,10 @@ class Link:
             self._deliver = deliver
             self._settle()
 
+    def now(self) -> float:
+        """Seconds of a clock that only goes forward."""
+        return self._clock()
+
     @property
     def settled(self) -> bool:
         """Whether every request has been answered, and its answer delivered."""

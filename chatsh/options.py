@@ -38,12 +38,16 @@ def answer(settings: Settings, wanted: Setting) -> tuple[Settings, Text]:
 
 
 def _kept(settings: Settings, name: str) -> Text:
-    now = f"{name} is {_value(settings, name)} now"
+    return kept(settings, name, f"{name} is {_value(settings, name)} now.")
+
+
+def kept(settings: Settings, name: str, now: str) -> Text:
+    """Keep one setting; what holds now, and what went wrong with keeping it."""
     try:
         keep(settings, name)
     except SettingsError as error:
-        return render.complaint(f"{now}, but cannot be kept for the next time: {error}")
-    return render.notice(f"{now}.")
+        return render.complaint(f"{now} It cannot be kept for the next time: {error}")
+    return render.notice(now)
 
 
 def table(settings: Settings) -> Text:

@@ -41,6 +41,13 @@ NOT_KEPT = "What could not be sent is lost:"
 NOT_FOLDED = "No text of that number is folded; the last row of a folded one tells its number."
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 
+NOTHING_WAITS = "Nothing waits to be seen."
+UNDISTURBED = "Nobody can call you now; /dnd off lets them again."
+CALLED = "You are called for what is said to you alone, and where your name is said."
+OFFLINE = "not connected, trying again"
+
+NOT_EDITED = "The editor was interrupted; the line is as it was."
+
 # Named by what they are for: the theme of the console tells how that looks.
 OWN, QUIET, WRONG = "chat.own", "chat.quiet", "chat.wrong"
 NEW, MENTION, HEADING = "chat.new", "chat.mention", "chat.heading"
@@ -76,11 +83,10 @@ def line(message: Item, me: str | None = None, theme: Theme = PLAIN) -> Line:
     return _line(message.sender, message.content, theme, own=own, to=to, group=group)
 
 
-def own_line(
-    message: Outgoing | OutgoingBroadcast | OutgoingGroup, me: str | None, theme: Theme = PLAIN
-) -> Line:
-    """What somebody has said from here."""
-    group = message.group if isinstance(message, OutgoingGroup) else None
+def own_line(message: Item, me: str | None, theme: Theme = PLAIN) -> Line:
+    """What somebody has said from here: as everybody sees it, and not to whom."""
+    assert not isinstance(message, GroupEvent)
+    group = message.group if isinstance(message, IncomingGroup) else None
     return _line(me, message.content, theme, own=True, group=group)
 
 
@@ -121,6 +127,30 @@ def item(message: Item, *, me: str | None = None, dated: bool = False) -> Text:
 def stamp(moment: str) -> Text:
     """`[2026-11-21 10:00] `, before what was not said now."""
     return Text(f"[{moment}] ", QUIET)
+
+
+def in_short(message: Item) -> tuple[str, str]:
+    """Who says what, for a notice outside of the shell."""
+    assert not isinstance(message, GroupEvent)
+    group = f" in {message.group}" if isinstance(message, IncomingGroup) else ""
+    return f"{message.sender}{group}", message.content
+
+
+def begun(names: Iterable[str]) -> Text:
+    """Where an earlier shell left a line unfinished."""
+    return notice_lines(
+        f"A line to {name} is begun; /talk {name} goes on with it." for name in names
+    )
+
+
+def several(lines: int) -> str:
+    """The question before a block is sent."""
+    return f"Send these {lines} lines as one message? [y]es, as [c]ode, [n]o: "
+
+
+def muted(names: Iterable[str]) -> str:
+    """Who does not call."""
+    return f"These do not call you: {', '.join(names)}." if names else "Nobody is muted."
 
 
 def groups(info: GroupInfo, *, asked: str) -> Text:

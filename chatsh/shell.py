@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import signal
 import sys
 import termios
@@ -23,25 +24,33 @@ from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.application.current import get_app_or_none
+from prompt_toolkit.document import Document
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.lexers import SimpleLexer
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle, PromptSession
 from prompt_toolkit.utils import is_dumb_terminal
-from rich.text import Text
 
-from chatd.wire.messages import Item
-from chatsh import render
+from chatsh import keys, render
 from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
+from chatsh.editor import EditorError, edit
 from chatsh.grammar import BY_WORD
 from chatsh.link import Link
 from chatsh.settings import Settings
 from chatsh.typed import typed_lines
+from chatsh.view import Shown, text_of
 
 CHAT = "say"  # cmd2's name for every line that is not a command
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+EDIT = "/edit"  # instead of a line: the draft is to be edited
+BLOCK_KEYS = {
+    **dict.fromkeys(("y", "Y", "enter"), "text"),
+    **dict.fromkeys(("c", "C"), "code"),
+    **dict.fromkeys(("n", "N", "escape", "c-c", "c-d"), ""),
+}
 BUSY = 0.05  # seconds until a terminal that another program has is asked for again
 
 
@@ -66,7 +75,10 @@ class Unseen(Processor):
 class Shell(Cmd):
     """One conversation on a terminal. Construct it where the terminal is already quiet."""
 
-    def __init__(self, link: Link, *, reconnect: bool, settings: Settings) -> None:
+    def __init__(
+        self, link: Link, modes: list[Any], *, reconnect: bool, settings: Settings
+    ) -> None:
+        self._modes = modes  # of the terminal, before us
         # Set before cmd2 looks at the terminal.
         ru.ALLOW_STYLE = ru.AllowStyle.NEVER if is_dumb_terminal() else ru.AllowStyle.TERMINAL
         super().__init__(
@@ -78,7 +90,9 @@ class Shell(Cmd):
             terminators=[],
         )
         self._conversation = Conversation(link, self, reconnect=reconnect, settings=settings)
-        self._outbox: deque[tuple[Text, Item | None]] = deque()
+        self._outbox: deque[Shown] = deque()
+        self._calls: dict[str, None] = {}  # what calls, each once however often it was given
+        self._view = self._conversation.view
         self._code: int | None = None
         self._interrupted = False
         self._blocked = False  # in a system call that only an exception ends
@@ -102,12 +116,15 @@ class Shell(Cmd):
         session.completer = ChatCompleter(lambda: self._conversation.situation)
         session.complete_style = CompleteStyle.COLUMN  # it shows what each command does
         session.lexer = SimpleLexer()
-        session.multiline = False
+        session.key_bindings = keys.bindings(self)
+        session.multiline = keys.several_lines
         session.history = typed_lines(lambda: self._conversation.settings.history)
         session.default_buffer.history = session.history
-        # Whoever presses a key has seen what stands on the screen.
-        session.app.key_processor.before_key_press += lambda _: self._conversation.attended()
         session.prompt_continuation = ""
+        session.default_buffer.on_text_changed += lambda line: self._view.keep_draft(line.text)
+        # Whoever presses a key has seen what stands on the screen.
+        session.app.key_processor.before_key_press += lambda _: self._view.attended()
+        keys.listen_for_focus(session.input, self._view.attention.focused)
 
     def _do(self, statement: Statement) -> bool:
         self._conversation.enter(statement.raw)
@@ -115,10 +132,14 @@ class Shell(Cmd):
 
     # --- the front, called from any thread and from signal handlers ---
 
-    def show(self, text: Text, item: Item | None = None) -> None:
+    def show(self, shown: Shown) -> None:
         """Queue lines to stand above the line being typed."""
-        self._outbox.append((text, item))
+        self._outbox.append(shown)
         self._wake()
+
+    def call(self, sequence: str) -> None:
+        """Queue a sequence behind the lines that are being shown."""
+        self._calls[sequence] = None
 
     def leave(self, code: int) -> None:
         """End with this code; the first one counts."""
@@ -144,16 +165,54 @@ class Shell(Cmd):
         """How wide the terminal is now."""
         return self.main_session.output.get_size().columns
 
-    def _ask(self, prompt: str) -> str:
+    def _ask(self, prompt: str, bindings: KeyBindings | None = None) -> str:
         session = self.main_session
         # Of its own, so that no history keeps the answer.
         asking: PromptSession[str] = PromptSession(input=session.input, output=session.output)
         return asking.prompt(
             prompt,
             input_processors=[Unseen()],
+            key_bindings=bindings,
             pre_run=self.pre_prompt,
             handle_sigint=False,
         )
+
+    def edit(self, text: str) -> str | None:
+        """What the editor makes of it, on the terminal as it was before us."""
+        self._blocked = True
+        try:
+            with self._lent():
+                return edit(text)
+        except EditorError as error:
+            self.show(render.complaint(str(error)))
+        except KeyboardInterrupt:
+            self.show(render.complaint(render.NOT_EDITED))
+        finally:
+            self._blocked = False
+        return None
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[None]:
+        fd = sys.stdin.fileno()
+        ours = termios.tcgetattr(fd)
+        termios.tcsetattr(fd, termios.TCSANOW, self._modes)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(fd, termios.TCSANOW, ours)
+
+    # --- the keys ---
+
+    def go(self, where: str) -> None:
+        """Put another conversation on the screen, and its draft into the line."""
+        {"next": self._view.next, "back": self._view.back}[where]()
+        draft = self._view.draft
+        self.main_session.default_buffer.document = Document(draft, len(draft))
+
+    def edit_line(self) -> None:
+        """End this prompt without a line; its draft is edited before the next one."""
+        self.main_session.app.erase_when_done = True
+        self.main_session.app.exit(result=EDIT)
 
     def _ask_plainly(self, prompt: str) -> str:
         self._blocked = True
@@ -185,11 +244,12 @@ class Shell(Cmd):
             assert app.loop
             app.loop.call_later(BUSY, self._on_wake)
             return
-        if self._outbox and self._dumb:
-            self._write(f"\n{self._taken()}{self._conversation.prompt}{app.current_buffer.text}")
-        elif self._outbox:
+        taken = self._taken()
+        if taken and self._dumb:
+            self._write(f"\n{taken}{self._prompt()}{app.current_buffer.text}")
+        elif taken:
             app.renderer.erase()
-            app.output.write_raw(self._taken())
+            app.output.write_raw(taken)
             app.output.flush()
             app.renderer.request_absolute_cursor_position()
             app.invalidate()
@@ -202,14 +262,16 @@ class Shell(Cmd):
     def pre_prompt(self) -> None:
         """Show what came between two prompts."""
         self._interrupted = False
+        self.main_session.app.erase_when_done = False
         self._drain()
         app = get_app_or_none()
         if self._code is not None and app:
             app.exit(exception=EOFError())
 
     def _drain(self) -> None:
-        if self._outbox:
-            self._write(self._taken())
+        taken = self._taken()
+        if taken:
+            self._write(taken)
 
     def _taken(self) -> str:
         """Everything that waits, as the bytes for this terminal; the outbox is empty then."""
@@ -217,11 +279,11 @@ class Shell(Cmd):
         styles = render.styles(self._conversation.transcript.theme)
         with console.use_theme(styles), console.capture() as capture:
             while self._outbox:
-                text, item = self._outbox.popleft()
-                console.print(text, soft_wrap=True)
-                if item is not None:
-                    self._conversation.shown(item)
-        return capture.get()
+                text = text_of(self._outbox.popleft())
+                if text is not None:
+                    console.print(text, soft_wrap=True)
+        called, self._calls = self._calls, {}
+        return capture.get() + "".join(called)
 
     def _write(self, text: str) -> None:
         self.stdout.write(text)
@@ -232,7 +294,10 @@ class Shell(Cmd):
             self._drain()  # there, prompt_toolkit calls no pre_prompt
         with patch_stdout():  # a net for what a library might print
             return self.main_session.prompt(
-                self._prompt, pre_run=self.pre_prompt, handle_sigint=False
+                self._prompt,
+                default=self._view.draft,
+                pre_run=self.pre_prompt,
+                handle_sigint=False,
             )
 
     def _prompt(self) -> str:
@@ -240,7 +305,8 @@ class Shell(Cmd):
         # what came just before the loop began can still be shown.
         if self._dumb and (self._outbox or self._code is not None):
             self._wake()
-        return self._conversation.prompt
+        waiting = self._view.waiting if self._dumb else ""  # others have a status line for it
+        return f"({waiting}) {self._conversation.prompt}" if waiting else self._conversation.prompt
 
     def cmdloop(self, intro: Any = "") -> int:
         """Read and do lines until somebody leaves; the exit code."""
@@ -248,7 +314,7 @@ class Shell(Cmd):
             try:
                 line = self._read_line()
             except KeyboardInterrupt:
-                continue
+                self._view.keep_draft("")
             except (EOFError, OSError):  # Ctrl-D, or the terminal is gone
                 self._conversation.quit()
             else:
@@ -257,17 +323,40 @@ class Shell(Cmd):
 
     def _enter(self, line: str) -> None:
         if self._dumb:  # the keys are there those of another application
-            self._conversation.attended()
-        if line.strip():
+            self._view.attended()
+        if line is EDIT:
+            self._conversation.edit()
+            return
+        self._view.keep_draft("")
+        if "\n" in line:
+            self._enter_block(line)
+        elif line.strip():
             self.onecmd_plus_hooks(line)
         else:  # cmd2 would pass it over, but it may be an answer
             self._conversation.enter(line)
+
+    def _enter_block(self, block: str) -> None:
+        """Several lines are one message, if that is what was meant."""
+        answer = self._choose(render.several(block.count("\n") + 1), BLOCK_KEYS)
+        if answer is None:
+            self._view.keep_draft(block)
+        else:
+            self._conversation.enter(block, code=answer == "code")
+
+    def _choose(self, question: str, answers: dict[str, str]) -> str | None:
+        """One key's answer; None for every way of leaving it open."""
+        try:
+            return self._ask(question, keys.answers(answers)) or None
+        except (EOFError, KeyboardInterrupt):
+            return None
 
     def run(self) -> int:
         """The whole conversation, with the terminal as it was before and after."""
         handlers = dict.fromkeys(SIGNALS, self._on_end) | {signal.SIGINT: self._on_interrupt}
         with _handling(handlers):
+            self._view.attended()
             self._conversation.offer_unsent()
+            self._view.offer_drafts()
             self._conversation.keeper.start()
             try:
                 return self.cmdloop()
@@ -303,8 +392,8 @@ def _handling(
 
 
 @contextlib.contextmanager
-def quiet_terminal(fd: int) -> Iterator[None]:
-    """Echo off, also while no prompt is there, and everything as it was in the end.
+def quiet_terminal(fd: int) -> Iterator[list[Any]]:
+    """Echo off, also while no prompt is there; yields what was before, and puts it back in the end.
 
     Keys typed between two prompts would else appear twice: once from the terminal itself.
     """
@@ -313,7 +402,7 @@ def quiet_terminal(fd: int) -> Iterator[None]:
     quiet[3] &= ~termios.ECHO
     termios.tcsetattr(fd, termios.TCSANOW, quiet)
     try:
-        yield
+        yield before
     finally:
         with contextlib.suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(fd, termios.TCSANOW, before)
@@ -322,6 +411,7 @@ def quiet_terminal(fd: int) -> Iterator[None]:
 def run(link: Link, *, reconnect: bool, settings: Settings) -> int:
     """Chat on the terminal; the exit code."""
     # Else prompt_toolkit writes escape sequences even to a terminal that knows none.
-    output = PlainTextOutput(sys.stdout) if is_dumb_terminal() else None
-    with quiet_terminal(sys.stdin.fileno()), create_app_session(output=output):
-        return Shell(link, reconnect=reconnect, settings=settings).run()
+    dumb, term = is_dumb_terminal(), os.environ.get("TERM")
+    output = PlainTextOutput(sys.stdout) if dumb else keys.FocusOutput.from_pty(sys.stdout, term)
+    with quiet_terminal(sys.stdin.fileno()) as modes, create_app_session(output=output):
+        return Shell(link, modes, reconnect=reconnect, settings=settings).run()

@@ -10,11 +10,9 @@ Any thread may use it; it reads no clock but the one that it is given.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from itertools import count
 
 from rich.text import Text
@@ -22,14 +20,12 @@ from rich.text import Text
 from chatd.wire.messages import (
     Item,
     Items,
-    Outgoing,
-    OutgoingBroadcast,
-    OutgoingGroup,
 )
 from chatd.wire.text import harmless
 from chatsh import bodies, render
 from chatsh.render import Line
 from chatsh.settings import Settings
+from chatsh.talks import mentions
 from chatsh.themes import THEMES, Theme
 from chatsh.wording import when
 
@@ -78,15 +74,10 @@ class Transcript:
         line = render.line(message, me, self.theme)
         return self._placed(line, me, message.ts, late=message.late)
 
-    def own(
-        self,
-        message: Outgoing | OutgoingBroadcast | OutgoingGroup,
-        me: str | None,
-        ts: str | None = None,
-    ) -> Text:
+    def own(self, message: Item, me: str | None) -> Text:
         """What was said from here, once the server has it."""
         line = render.own_line(message, me, self.theme)
-        return render.plain(line) if self._width() is None else self._placed(line, me, ts)
+        return render.plain(line) if self._width() is None else self._placed(line, me, message.ts)
 
     def page(self, answer: Items, me: str | None) -> Text:
         """What a history or a search has found, each with its day and time, nothing folded."""
@@ -99,9 +90,10 @@ class Transcript:
         dated = Text.assemble(render.stamp(when(message.ts or "")), line.head)
         return self._rows(line._replace(head=dated), me)
 
-    def new(self) -> Text:
-        """The line above what is not read yet."""
-        return _rule("new", render.NEW)
+    def new(self, dropped: int = 0) -> Text:
+        """The line above what was not seen before; `dropped` more of it is not kept."""
+        more = f"; {dropped} more with /history" if dropped else ""
+        return _rule(f"new{more}", render.NEW)
 
     def heading(self, name: str) -> Text:
         """Where the conversation with somebody begins."""
@@ -207,15 +199,3 @@ def _first(rows: list[Text], ends: list[list[int]], limit: int) -> list[Text]:
         shown.append(row)
         limit -= len(breaks) + 1
     return shown
-
-
-def mentions(text: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where one of the names stands as a word of its own."""
-    return [found.span() for found in _any_of(names).finditer(text)] if names else []
-
-
-@lru_cache(maxsize=16)
-def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(names, key=len, reverse=True)
-    either = "|".join(map(re.escape, longest_first))
-    return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)

@@ -62,7 +62,7 @@ HOSTILE = [
         lambda text: render.users([text]),
         lambda text: render.seen(Seen(text, False, last_seen=text)),
         render.pong,
-        lambda text: render.plain(render.own_line(OutgoingGroup(text, text), text)),
+        lambda text: render.plain(render.own_line(IncomingGroup(text, text, text, 1, ""), text)),
         lambda text: render.item(Incoming(text, text, 1, text, late=True, to=text), dated=True),
         *(lambda text, kind=kind: render.item(event(kind, text)) for kind in KINDS),
         lambda text: render.groups(GroupInfo([GroupRow(text, text, [text], text)]), asked="info"),
@@ -97,7 +97,7 @@ def test_markup_and_emoji_are_text_like_any_other():
 
 def test_a_message_stands_contiguous_behind_its_senders_name():
     assert render.item(Incoming("alice", "hi")).plain == "alice: hi"
-    assert render.plain(render.own_line(OutgoingBroadcast("hi"), None)).plain == "me: hi"
+    assert render.plain(render.own_line(IncomingBroadcast("", "hi"), None)).plain == "me: hi"
 
 
 def test_the_list_of_users_has_one_name_per_line():

@@ -278,7 +278,7 @@ def test_what_cannot_be_kept_holds_for_now(tmp_path):
     (tmp_path / "home").write_text("no folder")
     changed, (told,) = do("/set fold 3")
     assert changed.fold == 3
-    assert told.startswith("fold is 3 now, but cannot be kept for the next time: /")
+    assert told.startswith("fold is 3 now. It cannot be kept for the next time: /")
 
 
 def test_changes_by_two_shells_at_once_are_all_in_the_file(path):

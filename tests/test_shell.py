@@ -200,13 +200,6 @@ def test_text_is_sent_byte_for_byte_and_does_nothing_else(shells, chatd, ann, tm
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_pasted_text_is_sent_line_by_line(shells, chatd, ann):
-    ben = shells.peer(chatd, "ben")
-    ann.type("\x1b[200~one\ntwo > x\nthree\n\x1b[201~")
-    shells.hears(ben, "three")
-    assert ben.heard == ["one", "two > x", "three"]
-
-
 def test_control_c_empties_the_line_and_stays(shells, chatd, ann):
     ben = shells.peer(chatd, "ben")
     shells.sees(ann, "ben has joined.")

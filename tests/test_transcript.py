@@ -14,8 +14,6 @@ from chatd.wire.messages import (
     IncomingBroadcast,
     IncomingGroup,
     Items,
-    OutgoingBroadcast,
-    OutgoingGroup,
 )
 from chatsh import render
 from chatsh.bodies import GUTTER, breaks, cells, parts
@@ -85,7 +83,7 @@ def test_a_message_without_a_time_is_from_now(ts):
 def test_own_lines_are_placed_as_those_of_others():
     page = Page(times="each")
     ts = "2026-11-21T12:09:00Z"
-    own = page.transcript.own(OutgoingGroup("team", "a\nb"), "ben", ts)
+    own = page.transcript.own(IncomingGroup("team", "ben", "a\nb", 1, ts), "ben")
     assert own.plain == "12:09 [team] ben: a\n  │ b"
 
 
@@ -95,7 +93,7 @@ def test_a_program_gets_the_messages_alone_and_whole():
     late = page.hears("x", -24 * 60, late=True)[0]
     assert late.endswith(" ann: x")
     assert late.startswith("[2026-11-2")
-    assert page.transcript.own(OutgoingBroadcast("x"), None).plain == "me: x"
+    assert page.transcript.own(IncomingBroadcast("", "x"), None).plain == "me: x"
 
 
 def test_a_page_of_history_has_the_day_at_each_line_and_folds_nothing():

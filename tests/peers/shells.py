@@ -51,10 +51,16 @@ class Shells(Stage):
         self, server: Server, name: str, *options: str, size: tuple[int, int] = (24, 80), **env: str
     ) -> Terminal:
         """A shell that stands at its prompt."""
-        argv = (*CHATSH, *options, "127.0.0.1", str(server.port), name)
-        terminal = self.start(*argv, size=size, **env)
+        terminal = self.start_shell(server, name, *options, size=size, **env)
         self.at(terminal, PROMPT)
         return terminal
+
+    def start_shell(
+        self, server: Server, name: str, *options: str, size: tuple[int, int] = (24, 80), **env: str
+    ) -> Terminal:
+        """A shell that goes to its prompt."""
+        argv = (*CHATSH, *options, "127.0.0.1", str(server.port), name)
+        return self.start(*argv, size=size, **env)
 
     def peer(self, server: Server, name: str) -> Peer:
         """Somebody without a terminal."""
