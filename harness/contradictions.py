@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from harness.checking import Checker, shown
 from harness.errors import Place
 from harness.scope import VARIABLE
 from harness.steps import Clause, Exchange
-from harness.values import as_list
+from harness.values import as_list, texts
 
 EXPECTS = {  # verb -> what it is about; `sees nothing` and the `never` verbs speak of the same
     "sees": "told", "sees next": "told", "sees in any order": "told", "sees only": "told",
@@ -117,20 +117,9 @@ def _may_be(allowed: str, text: str) -> bool:
 
 def _depends(value: Any) -> bool:
     """Whether a pattern means something else each time (or is told by a regular expression)."""
-    return any(VARIABLE.search(text) is not None for text in _texts(value)) or (
+    return any(VARIABLE.search(text) is not None for text in texts(value)) or (
         isinstance(value, Mapping) and set(value) == {"re"}
     )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def _covers(banned: Any, expected: Any) -> bool:
@@ -141,7 +130,7 @@ def _covers(banned: Any, expected: Any) -> bool:
         return isinstance(expected, Mapping) and _within(banned, expected)
     if not str(banned).strip():
         return False
-    return any(_part_of(str(banned), text) for text in _texts(expected))
+    return any(_part_of(str(banned), text) for text in texts(expected))
 
 
 def _within(banned: Mapping[Any, Any], expected: Mapping[Any, Any]) -> bool:

@@ -50,7 +50,7 @@ from harness.run import Options, Run
 from harness.runner import play
 from harness.scope import VARIABLE
 from harness.steps import Clause, Exchange
-from harness.values import as_list
+from harness.values import as_list, texts
 from harness.verbs import SERVER
 from harness.wire import CONNECT, Wire
 
@@ -297,24 +297,13 @@ def _unfit_clause(clause: Clause, literal: re.Pattern[str]) -> Iterator[Problem]
 
 
 def _literal(place: Place, value: Any, literal: re.Pattern[str], where: str) -> Iterator[Problem]:
-    for text in _texts(value):
+    for text in texts(value):
         if found := literal.search(VARIABLE.sub("", text)):
             name = found[1]
             yield Problem(
                 place, f"{where}{name!r} is a name as it stands; each cast has others",
                 f"write ${{{name}.name}}: the actors are called {name}x1, {name}x2, ...",
             )  # fmt: skip
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
 
 
 def _with_names(scenario: Scenario, number: int) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -34,6 +34,18 @@ class ValueKind(Struct, frozen=True):
 
     fits: Callable[[Any], bool]
     allowed: str
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value from a file, however deep; keys are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
 
 
 def seconds(value: Any) -> float | None:

@@ -74,9 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
     programs = list(_programs(arguments))
     _no_name_twice(programs)
     if not any(program.scenarios for program in programs):
-        given = programs[0].options.profile
-        selection = {**vars(arguments), "profile": Path(given) if given else None}
-        print(nothing_chosen(argparse.Namespace(**selection)), file=sys.stderr)
+        print(nothing_chosen(_selection(programs[0].options, arguments)), file=sys.stderr)
         return Exit.WRONG
     jobs = [
         Job(scenario, row, program.options)
@@ -125,9 +123,13 @@ def _no_name_twice(programs: list[Program]) -> None:
 
 
 def _program(name: str, options: Options, arguments: argparse.Namespace) -> Program:
+    return Program(name, options, chosen(_selection(options, arguments)))
+
+
+def _selection(options: Options, arguments: argparse.Namespace) -> argparse.Namespace:
+    """What is asked for, with the profile of one program."""
     profile = Path(options.profile) if options.profile else None
-    selection = argparse.Namespace(**{**vars(arguments), "profile": profile})
-    return Program(name, options, chosen(selection))
+    return argparse.Namespace(**{**vars(arguments), "profile": profile})
 
 
 def _of_folder(options: Options, folder: Path) -> Options:
