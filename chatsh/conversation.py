@@ -64,10 +64,12 @@ from chatsh.grammar import (
     Status,
     Switch,
     Unsent,
+    Where,
     did_you_mean,
     parse,
 )
 from chatsh.link import GaveUp, Keeper, Link, Lost, wall_clock
+from chatsh.logs import Logs
 from chatsh.settings import Settings
 from chatsh.status import Statuses
 from chatsh.talks import own_item, talk_of
@@ -122,6 +124,7 @@ class Conversation:
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
         self.view = View(link, front, lambda: self.settings, self.transcript, Drafts(*self._own()))
+        self._logs = Logs(link.address, lambda: self.settings, wall_clock, self._complain_of)
         self._spool = Spool(*self._own())
         self._unsent = self._kept = self._spool.load()
 
@@ -243,6 +246,12 @@ class Conversation:
     def _complain(self, complaint: Complaint) -> None:
         self._front.show(render.complaint(complaint.text))
 
+    def _complain_of(self, text: str) -> None:
+        self._front.show(render.complaint(text))
+
+    def _tell_where(self, _: Where) -> None:
+        self._front.show(render.notice(self._logs.where))
+
     def _help(self, wanted: Help) -> None:
         command = wanted.command
         shown = helping.one(command) if command else helping.overview(self._front.columns())
@@ -298,6 +307,7 @@ class Conversation:
             handler(self, event)
 
     def _heard(self, message: Item) -> None:
+        self._logs.keep(message, self._link.client.name)
         self._front.show(lambda: self.view.arrived(message))
         if isinstance(message, GroupEvent) and message.kind == "renamed":
             self._renamed(message.group, message.to)
@@ -341,6 +351,7 @@ class Conversation:
         ack = answered.reply if isinstance(answered.reply, Ack) else None
         assert isinstance(answered.request, Unanswered)
         item = own_item(answered.request, ack, self._link.client.name or "")
+        self._logs.keep(item, self._link.client.name)
         if ack and not isinstance(item, IncomingBroadcast):
             to, group = talk_of(item)
             self._statuses.acknowledged(to, ack, group=group)
@@ -401,6 +412,7 @@ class Conversation:
         Unsent: _send_unsent,
         Setting: _set,
         More: _more,
+        Where: _tell_where,
         Quit: lambda self, _: self.quit(),
         **dict.fromkeys(
             (Who, Outgoing, OutgoingBroadcast, OutgoingGroup, AskSeen, Newname, Set, History, Ping),

@@ -129,6 +129,10 @@ class More(NamedTuple):
     number: int | None = None
 
 
+class Where(NamedTuple):
+    """Tell where conversations are kept."""
+
+
 class Protect(NamedTuple):
     """Ask for a password and register the present name with it."""
 
@@ -168,6 +172,7 @@ Action = (
     | Unsent
     | Setting
     | More
+    | Where
     | Protect
     | Help
     | Complaint
@@ -692,6 +697,14 @@ COMMANDS = (
         _setting,
         topic=Topic.SHELL,
         examples=("/set", "/set fold 20", "/set fold default"),
+    ),
+    Command(
+        ("/log",),
+        "",
+        "tell where what is said is kept",
+        _alone(Where),
+        topic=Topic.SHELL,
+        examples=("/log",),
     ),
     Command(
         ("/help",),

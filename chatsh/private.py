@@ -30,8 +30,10 @@ def file_of(kind: str, server: str, name: str) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """The folder, and those above it, for its owner alone. Raises `OSError`."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The folder, and those above it that are missing, for its owner alone. Raises `OSError`."""
+    if not path.parent.exists():  # pathlib would give those no mode
+        make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -53,12 +55,29 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Be the only one of our programs at the files of a folder. Raises `OSError`."""
-    fd = os.open(folder, os.O_RDONLY)
+def locked(path: Path) -> Iterator[None]:
+    """Be the only one of our programs at a file or folder that is there. Raises `OSError`."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
+
+
+def append_to_file(path: Path, data: bytes) -> None:
+    """Add to the end of a file, which gets mode 0600 where it is new: all of it, or nothing.
+
+    Raises `OSError`.
+    """
+    make_folder(path.parent)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(fd, "ab", buffering=0) as file, locked(path):
+        end = file.seek(0, os.SEEK_END)
+        try:
+            while data:  # a disk that is nearly full takes a part, and only then complains
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(end)
+            raise

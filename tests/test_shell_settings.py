@@ -1,5 +1,6 @@
 """Settings, typed lines and logs on a terminal, judged by the screen, against the real daemon."""
 
+import json
 import lzma
 import signal
 import stat
@@ -7,6 +8,8 @@ from contextlib import closing
 
 import pytest
 from peers.shells import CHATSH, PROMPT, Shells
+
+from chatd.wire.messages import Outgoing
 
 UP, CTRL_R, CTRL_C = "\x1b[A", "\x12", "\x03"
 
@@ -191,3 +194,66 @@ def test_where_the_folder_cannot_be_written_one_line_says_so(shells, chatd):
     shells.sees(ann, "pong 1")
     ann.type(UP)
     shells.at(ann, f"{PROMPT} /ping 1")
+
+
+# --- logs of conversations ---
+
+
+def test_what_is_said_is_kept_in_a_file_for_each_conversation(shells, chatd):
+    ann, ben = shells.log_in(chatd, "ann"), shells.peer(chatd, "ben")
+    ann.enter("/log")
+    shells.sees(ann, "Nothing is kept; /set log text keeps what is said from then on.")
+    ann.enter("unheard")
+    shells.hears(ben, "unheard")
+    ann.enter("/set log text")
+    shells.sees(ann, "log is text now.")
+    ann.enter("hello")
+    shells.sees(ann, "ann: hello")
+    ann.enter("ben|just us")
+    shells.sees(ann, "ann: just us")
+    ben.send(Outgoing("ann", "\x1b[2Jyes\nann: no"))
+    shells.sees(ann, "ben: yes")
+    ann.enter("/log")
+    folder = shells.home / "state" / "chatsh" / "logs" / f"127.0.0.1-{chatd.port}"
+    shells.until(lambda: f"What is said is kept as text in {folder}" in ann.flow, "the folder")
+    leave(shells, ann)
+    kept = {path.name: path.read_text().splitlines() for path in folder.iterdir()}
+    assert {name: [line[20:] for line in lines] for name, lines in kept.items()} == {
+        "everyone.log": ["ann: hello"],
+        "ben.log": ["ann: just us", "ben: yes ann: no"],
+    }
+
+
+def test_a_message_that_is_refused_is_not_kept(shells, chatd, config):
+    config.write_text('log = "json"\n')
+    ann = shells.log_in(chatd, "ann")
+    ann.enter("ann|me")
+    shells.sees(ann, "server: You cannot send a message to yourself.")
+    ann.enter("hello")
+    shells.sees(ann, "ann: hello")
+    leave(shells, ann)
+    (path,) = (shells.home / "state" / "chatsh" / "logs").rglob("*.jsonl")
+    (line,) = path.read_text().splitlines()
+    told = json.loads(line)
+    assert (path.name, told["type"], told["from"]) == ("everyone.jsonl", "message", "ann")
+    assert (told["to"], told["text"]) == ("*", "hello")
+
+
+def test_a_full_disk_is_told_once_and_the_chat_goes_on(shells, chatd, config):
+    config.write_text('log = "text"\n')
+    shell = (*CHATSH, "127.0.0.1", str(chatd.port), "ann")
+    ann = shells.start("sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *shell)
+    shells.at(ann, PROMPT)
+    for letter in "abc":
+        ann.enter(letter * 600)
+        shells.until(lambda one=letter: f"ann: {one * 600}" in ann.flow, "the message")
+    shells.until(lambda: ann.flow.count("What is said is not kept: ") == 1, "a complaint")
+    ann.enter("short")
+    shells.sees(ann, "ann: short")
+    assert ann.flow.count("What is said is not kept: ") == 1
+    leave(shells, ann)
+    (path,) = shells.home.rglob("everyone.log")
+    assert {line[20:] for line in path.read_text().splitlines()} <= {
+        f"ann: {'a' * 600}",
+        "ann: short",
+    }
