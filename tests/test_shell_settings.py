@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from peers.shells import CHATSH, PROMPT, Shells
 
-from chatd.wire.messages import Outgoing
+from chatd.wire.messages import Outgoing, OutgoingBroadcast
 
 UP, CTRL_R, CTRL_C = "\x1b[A", "\x12", "\x03"
 
@@ -58,6 +58,17 @@ def test_what_is_set_holds_at_once_and_the_next_time(shells, chatd):
         again, "It is 3; the default is 12. /set fold takes a number from 0 to 100000, or defaul"
     )
     shells.at(again, PROMPT)
+
+
+@pytest.mark.parametrize(("theme", "coloured"), [("plain", True), ("mono", False), ("vivid", True)])
+def test_a_theme_is_used_from_the_next_line_on(shells, chatd, theme, coloured):
+    ann, ben = shells.log_in(chatd, "ann"), shells.peer(chatd, "ben")
+    ann.enter(f"/set theme {theme}")
+    shells.sees(ann, f"theme is {theme} now.")
+    ben.send(OutgoingBroadcast("hi"))
+    shells.sees(ann, "ben: hi")
+    (row,) = (y for y, text in enumerate(ann.screen.display) if text.startswith("ben: hi"))
+    assert (ann.screen.buffer[row][0].fg != "default") is coloured
 
 
 def test_the_table_of_settings_fits_into_80_columns(shells, chatd):
