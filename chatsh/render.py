@@ -156,14 +156,17 @@ def muted(names: Iterable[str]) -> str:
 def groups(info: GroupInfo, *, asked: str) -> Text:
     """The groups of an answer, one per line, and the names that were refused."""
     told = [
-        f"{row.group}: {', '.join(row.members)}; owner {row.owner}, made {when(row.created)}"
+        f"{harmless(row.group)}: {', '.join(map(harmless, row.members))}; "
+        f"owner {harmless(row.owner)}, made {when(row.created)}"
         for row in info.groups
     ]
-    failed = [f"{one.name}: {_WHY.get(one.error, f'error {one.error}')}" for one in info.failed]
+    failed = [
+        f"{harmless(one.name)}: {_WHY.get(one.error, f'error {one.error}')}" for one in info.failed
+    ]
     done = {"leave": "You have left the group.", "delete": "The group is deleted."}
     if not told and not failed:
         told = [done.get(asked, "You are in no group.")]
-    return Text("\n".join(harmless(one) for one in (*told, *failed)))
+    return Text("\n".join((*told, *failed)))
 
 
 _WHY: dict[int, str] = {
@@ -185,7 +188,7 @@ def page(answer: Items, shown: Callable[[Item], Text]) -> Text:
 
 def away(ack: Ack) -> Text:
     """The receiver is not there, in S1's words, and then what becomes of the message."""
-    name = ack.absent[0] if ack.absent else "?"
+    name = harmless(ack.absent[0]) if ack.absent else "?"
     seen_at = f"{name} was last here at {when(ack.last_seen)}; " if ack.last_seen else ""
     first = FAULTS[ErrorCode.NO_SUCH_USER].text.format(name=name)
     return lines([wrong(first), notice(f"{seen_at}the message is stored for {name}.")])
@@ -213,7 +216,7 @@ def notice_lines(texts: Iterable[str]) -> Text:
 
 def unsent(messages: Iterable[Outgoing | OutgoingBroadcast | OutgoingGroup]) -> Text:
     """What an earlier shell could not send, and what can be done with it."""
-    kept = [f"  to {_receiver(message)}: {message.content}" for message in messages]
+    kept = [f"  to {harmless(_receiver(message))}: {message.content}" for message in messages]
     many = len(kept) != 1
     count, it = (f"{len(kept)} lines", "them") if many else ("1 line", "it")
     first = f"{count} from before could not be sent; /unsent sends {it}, /unsent drop forgets {it}:"
@@ -233,11 +236,12 @@ def users(names: Iterable[str]) -> Text:
 
 def seen(answer: Seen) -> Text:
     """Whether somebody is here, and else since when not."""
+    name = harmless(answer.name)
     if answer.online:
-        return notice(f"{answer.name} is here.")
+        return notice(f"{name} is here.")
     if answer.last_seen:
-        return notice(f"{answer.name} was last here at {when(answer.last_seen)}.")
-    return notice(f"{answer.name} was never here.")
+        return notice(f"{name} was last here at {when(answer.last_seen)}.")
+    return notice(f"{name} was never here.")
 
 
 def pong(word: object) -> Text:

@@ -36,10 +36,10 @@ _CHANGES = {
 
 
 def change(event: GroupEvent) -> str:
-    """What has become of a group, as it came: not yet harmless."""
-    return _CHANGES[event.kind].format(
-        by=event.by, group=event.group, names=", ".join(event.names), to=event.to
-    )
+    """What has become of a group. Harmless part by part: what is cut off in one ends with it."""
+    names = ", ".join(map(harmless, event.names))
+    by, group, to = map(harmless, (event.by, event.group, event.to or ""))
+    return _CHANGES[event.kind].format(by=by, group=group, names=names, to=to)
 
 
 def line(event: Event) -> str | None:
@@ -48,7 +48,7 @@ def line(event: Event) -> str | None:
         return harmless(event.text)
     if not isinstance(event, Item):
         return None
-    text = harmless(change(event)) if isinstance(event, GroupEvent) else _said(event)
+    text = change(event) if isinstance(event, GroupEvent) else _said(event)
     return f"[{when(event.ts or '')}] {text}" if event.late else text
 
 

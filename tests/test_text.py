@@ -3,10 +3,11 @@
 import unicodedata
 
 import pytest
+from hostile import CASES, EMOJI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.wire.text import harmless, timestamp
+from chatd.wire.text import MARKS, harmless, harmless_lines, timestamp
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,56 @@ def test_no_control_character_and_no_surrogate_survives_anything(text: str):
     assert "\u202e" not in left
     assert harmless(left) == left
     left.encode()
+
+
+# --- what nobody sees, and what covers others ---
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_the_corpus_is_text_like_any_other(case):
+    for line in harmless_lines(case.text):
+        assert all(char.isprintable() for char in line)
+        assert harmless(line) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*EMOJI, "نمی\u200cخواهم", "क्\u200dष", "Ti\u1ebf\u0301ng", "한국", "שָׁלוֹם", "e\u0301\u0302"],
+)
+def test_what_scripts_and_emoji_are_made_with_is_left_alone(text):
+    assert harmless(text) == text
+
+
+# The alphabets of the tricks: sequences, breaks, joiners, selectors, tags, marks, directions.
+HIDDEN = "\u200b\u200c\u200d\u2060\xad\u034f\u3164\ufe0e\ufe0f\ufe00\U000e0041\U000e007f\ufeff"
+PILES = st.text(st.sampled_from("ae1é宽👩❤\u0301\u0302\u20dd\u1161\u0941 " + HIDDEN))
+
+
+@given(st.text() | TRICKY | PILES)
+def test_nothing_invisible_stands_alone_and_no_pile_is_high(text: str):
+    left = harmless(text)
+    assert harmless(left) == left
+    marks = 0
+    for before, char, after in zip(" " + left, left, left[1:] + " ", strict=False):
+        if char in "\u200c\u200d":
+            assert not before.isascii()
+            assert not after.isascii()
+            continue
+        if char in "\ufe0e\ufe0f":
+            assert before in "#*0123456789©®" or before > "\u2000"
+            continue
+        assert char not in HIDDEN
+        marks = marks + 1 if unicodedata.category(char)[0] == "M" else 0
+        assert marks <= MARKS
+    assert not left or unicodedata.category(left[0])[0] != "M"
+
+
+@given(st.text() | TRICKY | PILES)
+def test_the_lines_of_a_text_are_lines(text: str):
+    lines = harmless_lines(text)
+    assert lines
+    assert all(harmless(line) == line for line in lines)
+    assert harmless(text).replace("\u25cc", "") == " ".join(lines).replace("\u25cc", "")
 
 
 def test_a_moment_is_told_in_utc_to_the_millisecond():

@@ -6,10 +6,12 @@ import contextlib
 import os
 import select
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import pexpect
 import pyte
+from wcwidth import wcwidth
 
 PATIENCE = 30.0  # seconds, only for giving up
 
@@ -20,6 +22,10 @@ class _Screen(pyte.HistoryScreen):
     def __init__(self, columns: int, rows: int, answer: Callable[[bytes], None]) -> None:
         super().__init__(columns, rows, history=10_000)
         self._answer = answer
+
+    def draw(self, data: str) -> None:
+        """Joiners and selectors take no cell; at one of them, pyte would leave out all the rest."""
+        super().draw("".join(one for one in data if wcwidth(one) or unicodedata.combining(one)))
 
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())
