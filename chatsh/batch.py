@@ -6,42 +6,31 @@ Only the main thread writes; the thread that reads the link wakes it through a p
 
 from __future__ import annotations
 
-import signal
-from collections import deque
 from collections.abc import Iterator
 
 from rich.text import Text
 
 from chatsh.conversation import Conversation
-from chatsh.exits import ExitCode
-from chatsh.lines import Lines
+from chatsh.lines import LineFront, Lines
 from chatsh.link import Link
 from chatsh.settings import Settings
 from chatsh.view import Shown, text_of
 
 
-class Batch:
+class Batch(LineFront[Shown]):
     """The front of a conversation that has no terminal."""
 
-    def __init__(self, link: Link, lines: Lines, settings: Settings) -> None:
-        self._conversation = Conversation(link, self, reconnect=False, settings=settings)
-        self._link = link
-        self._lines = lines
-        self._outbox: deque[Shown] = deque()
-        self._code: int | None = None
+    def __init__(
+        self, link: Link, lines: Lines, *, settings: Settings, reconnect: bool = False
+    ) -> None:
+        super().__init__(link, lines)
+        self._conversation = Conversation(link, self, reconnect=reconnect, settings=settings)
 
     # --- the front, called from any thread ---
 
     def show(self, shown: Shown) -> None:
         """Queue lines for standard output."""
-        self._outbox.append(shown)
-        self._lines.wake()
-
-    def leave(self, code: int) -> None:
-        """End with this code; the first one counts."""
-        if self._code is None:
-            self._code = code
-        self._lines.wake()
+        self.post(shown)
 
     def refresh(self) -> None:
         """There is no status line."""
@@ -64,39 +53,22 @@ class Batch:
     # --- the main thread ---
 
     def run(self) -> int:
-        """Run every line, then leave; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda got, _: self.leave(128 + got))
-        self._conversation.keeper.start()
-        try:
-            while self._code is None:
-                self._step()
-        finally:
-            self._conversation.keeper.stop()
+        """The whole conversation; the exit code."""
+        return self.converse(self._conversation.keeper)
+
+    def _enter(self, line: str) -> None:
+        self._conversation.enter(line)
+
+    def _end(self) -> None:
         self._conversation.keep_unsent()
-        self._print()
-        return self._code
-
-    def _step(self) -> None:
-        """Do the next line, or wait for something to happen."""
-        if self._link.settled and self._lines.ready():
-            self._do(self._lines.next())
-        else:
-            self._lines.wait(for_input=self._link.settled)
-        self._print()
-
-    def _do(self, line: str | None) -> None:
-        if line is None:
-            self.leave(ExitCode.NORMAL)
-        else:
-            self._conversation.enter(line)
 
     def _print(self) -> None:
-        for text in self._taken():
+        for text in self._texts():
             print(text.plain, flush=True)
 
-    def _taken(self) -> Iterator[Text]:
-        while self._outbox:
-            text = text_of(self._outbox.popleft())
+    def _texts(self) -> Iterator[Text]:
+        """What is to be printed of what was posted."""
+        for shown in self._taken():
+            text = text_of(shown)
             if text is not None:
                 yield text

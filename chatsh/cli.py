@@ -1,7 +1,7 @@
-"""`chatsh`: arguments to a connection, a connection to a conversation, and that to an exit code.
+"""`chatsh`: arguments to a connection, a connection to what is wanted of it, and that to a code.
 
-Everything up to the open session happens before the shell's libraries are imported: a wrong
-argument or a server that is down is told at once.
+Nothing is imported before it is needed: a wrong argument or a server that is down is told at once,
+and a script waits for no library of the shell.
 """
 
 from __future__ import annotations
@@ -9,120 +9,203 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
-from typing import NamedTuple
 
 from chatd import __version__
 from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import Users, Who
 from chatd.wire.text import harmless
-from chatsh import render
-from chatsh.batch import Batch
 from chatsh.client import Client, Opened, is_text
+from chatsh.destination import (
+    DEFAULT_PORT,
+    VARIABLE,
+    Destination,
+    UsageError,
+    check_text,
+    is_port,
+    out_of_range,
+    place,
+    without_questions,
+)
 from chatsh.exits import ExitCode
-from chatsh.lines import Lines
-from chatsh.link import MAX_PORT, TIMEOUT, Address, Link, LinkError, LoginRefusedError
-from chatsh.settings import Settings, SettingsError, load
+from chatsh.lines import Lines, silence
+from chatsh.link import TIMEOUT, Address, Link, LinkError, LoginRefusedError
+from chatsh.settings import SettingsError, load
 
-DEFAULT_PORT = 8000
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+LONGEST = 7 * 86_400  # seconds of a timeout
 FORMS = """\
 chatsh [options] [HOST] [PORT] [NAME]
        chatsh HOST PORT [NAME]      for example: chatsh localhost 8000 bob
        chatsh PORT HOST [NAME]      the one that is a number from 1 to 65535 is the port
        chatsh "" PORT [NAME]        "" is this machine
-       chatsh                       asks for what is missing"""
+       chatsh PROFILE               a server of the settings file
+       chatsh                       asks for what is missing
+       chatsh [WHERE] --to NAME [TEXT ...]       sends TEXT, or what comes from a pipe
+       chatsh [WHERE] --wait-for PATTERN         prints the first line that it is found in
+       chatsh [WHERE] --json                     events as JSON, for programs"""
+EPILOG = f"""\
+The password is asked for, or taken from CHATSH_PASSWORD. With --to, --wait-for and --json nothing
+is asked for: where WHERE is not given, {VARIABLE} says it (a profile, or HOST:PORT), else it is
+this machine, port {DEFAULT_PORT}.
 
+  make 2>&1 | chatsh work --to team --code
+  chatsh --to bot "deploy" --wait-for '^bot: done' --timeout 600
 
-class UsageError(Exception):
-    """The arguments, or the answers to our questions, cannot be used."""
+In the chat, /help explains the commands.
 
-
-class Destination(NamedTuple):
-    """Whom to call, under which name; None is what was not given."""
-
-    host: str | None = None
-    port: int | None = None
-    name: str | None = None
-
-
-def place(words: Sequence[str]) -> Destination:
-    """The arguments in whatever order they came; raises `UsageError`."""
-    if len(words) > 3:
-        raise UsageError(f"too many arguments: {harmless(' '.join(words[3:]))}")
-    for word in words:
-        if not is_text(word):
-            raise UsageError(f"{_shown(word)} is no text in UTF-8")
-    where, name = words[:2], next(iter(words[2:]), None)
-    ports = [word for word in where if _is_port(word)]
-    hosts = [word for word in where if not _is_port(word)]
-    if len(ports) > 1:
-        raise UsageError(f"{ports[0]} and {ports[1]} are both ports, and no host is among them")
-    if len(hosts) > 1:
-        raise UsageError(_no_port(hosts))
-    if hosts and hosts[0].lstrip("+-").isdecimal():
-        raise UsageError(_out_of_range(hosts[0]))
-    host, port = next(iter(hosts), None), next(iter(ports), None)
-    return Destination(host, int(port) if port else None, name)
-
-
-def _is_port(word: str) -> bool:
-    return word.isascii() and word.isdecimal() and len(word) <= 5 and 1 <= int(word) <= MAX_PORT
-
-
-def _no_port(words: Sequence[str]) -> str:
-    for word in words:
-        if word.lstrip("+-").isdecimal():
-            return _out_of_range(word)
-    return f"neither {_shown(words[0])} nor {_shown(words[1])} is a port"
-
-
-def _out_of_range(word: str) -> str:
-    return f"{_shown(word)} is not a port: it is a number from 1 to {MAX_PORT}"
-
-
-def _shown(word: str) -> str:
-    return harmless(word) or '""'
+Exit codes: 0 normal, or delivered; 1 cannot connect; 2 usage; 3 connection lost; 4 login refused;
+5 removed by the server; 10 queued: stored, but not received yet; 11 the message was refused;
+12 no such line came in time."""
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options, and the destination as far as given; ends the program for a wrong one."""
+    """The options and the destination as far as given; ends the program for what is wrong."""
+    parser = _parser()
+    arguments = _parse(parser, list(sys.argv[1:] if argv is None else argv))
+    try:
+        for word in (arguments.to or "", *arguments.text):
+            check_text(word)
+        _check_options(arguments)
+        arguments.settings = load()
+        arguments.destination = place(arguments.where, arguments.settings.servers)
+    except UsageError as error:
+        parser.error(str(error))
+    except SettingsError as error:
+        parser.exit(ExitCode.USAGE, f"chatsh: {harmless(str(error))}\n")
+    return arguments
+
+
+def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """What stands before `--to` is the destination, what stands behind it the name and the text."""
+    begin = next((at for at, word in enumerate(words) if _is_to(word)), len(words))
+    arguments = parser.parse_intermixed_args(words[:begin])
+    arguments.where, arguments.to, arguments.text = arguments.words, None, []
+    if begin == len(words):
+        return arguments
+    del arguments.words  # argparse is to begin anew with them
+    _, equals, name = words[begin].partition("=")
+    rest = words[begin + 1 :]
+    if not equals and rest and not rest[0].startswith("--"):
+        name = rest.pop(0)
+    if not name:
+        parser.error("argument --to: whom is the message for?")
+    end = rest.index("--") if "--" in rest else len(rest)
+    parser.parse_intermixed_args(rest[:end], arguments)
+    arguments.to, arguments.text = name, [*arguments.words, *rest[end + 1 :]]
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chatsh",
         usage=FORMS,
         description="Chat on a chatd server, or on any server of its plain protocol.",
-        epilog="The password is asked for, or taken from CHATSH_PASSWORD. In the chat, /help "
-        "explains the commands. Exit codes: 0 normal, 1 cannot connect, 2 usage, 3 connection "
-        "lost, 4 login refused, 5 removed by the server.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--no-reconnect", action="store_true", help="exit when the connection is lost"
+    add = parser.add_argument
+    add("words", nargs="*", help=argparse.SUPPRESS)
+    add(
+        "--to",
+        nargs=1,
+        metavar=("NAME",),
+        help="send a message to a person, a group or everybody (*); what stands behind it is the "
+        "text, behind -- also one that begins with a dash",
     )
-    parser.add_argument(
+    add("--code", action="store_true", help="send the text as a block of code")
+    add(
+        "--wait-for",
+        type=_pattern,
+        metavar="PATTERN",
+        help="a regular expression, searched in the lines that the shell would show; with --to in "
+        "those that come after the message",
+    )
+    add("--json", action="store_true", help="events, or what became of --to, as JSON objects")
+    add("--plain", action="store_true", help="add lines only, for a screen reader")
+    add("--no-reconnect", action="store_true", help="exit when the connection is lost")
+    add(
         "--timeout",
         type=_seconds,
-        default=TIMEOUT,
         metavar="SECONDS",
-        help="how long to wait for the server at the start (%(default)g)",
+        help=f"how long to wait: at the start for the server ({TIMEOUT:g}), with --to for the "
+        f"receipts ({TIMEOUT:g}), with --wait-for for the line (for ever)",
     )
-    parser.add_argument("--version", action="version", version=f"chatsh {__version__}")
-    arguments = parser.parse_intermixed_args(argv)
+    add("--version", action="version", version=f"chatsh {__version__}")
+    return parser
+
+
+def _pattern(text: str) -> re.Pattern[str]:
     try:
-        arguments.destination = place(arguments.words)
-    except UsageError as error:
-        parser.error(str(error))
-    return arguments
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what may mean something else one day
+            return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"not a regular expression: {error}") from error
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 < seconds < 3600:
+    if not 0 < seconds <= LONGEST:
         raise ValueError(text)
     return seconds
+
+
+def _is_to(word: str) -> bool:
+    return word == "--to" or word.startswith("--to=")
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    scripted = arguments.to is not None or arguments.wait_for or arguments.json
+    if arguments.code and arguments.to is None:
+        raise UsageError("--code goes with --to")
+    if arguments.plain and scripted:
+        raise UsageError("--plain is for people, and --to, --wait-for and --json are for programs")
+
+
+# --- for programs -------------------------------------------------------------------------------
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """What a script wants, without a question; the exit code."""
+    from chatsh import script
+
+    text = script.text_to_send(arguments.text) if arguments.to is not None else ""
+    host, port, name = without_questions(
+        arguments.destination, arguments.settings.servers, os.environ.get(VARIABLE)
+    )
+    wanted = script.Wanted(
+        arguments.to,
+        text,
+        arguments.code,
+        arguments.wait_for,
+        arguments.timeout,
+        arguments.json,
+    )
+    assert host is not None
+    assert port is not None
+    client = Client(name, confirms=False)
+    link = Link(Address(host, port), client, timeout=min(arguments.timeout or TIMEOUT, TIMEOUT))
+    try:
+        log_in(link, None)
+        if arguments.to is None and arguments.wait_for is None:
+            return _converse_with_program(link)
+        return script.run(link, wanted)
+    finally:
+        link.close()
+
+
+def _converse_with_program(link: Link) -> int:
+    from chatsh.events import Events
+
+    lines = Lines(sys.stdin.fileno())
+    lines.wake_on_signals()
+    return Events(link, lines).run()
 
 
 # --- asking for what is missing -----------------------------------------------------------------
@@ -162,11 +245,11 @@ def complete(given: Destination, asker: Asker) -> Destination:
 def _ask_port(asker: Asker) -> int:
     while True:
         answer = asker.ask(f"port [{DEFAULT_PORT}]") or str(DEFAULT_PORT)
-        if _is_port(answer):
+        if is_port(answer):
             return int(answer)
         if not asker.terminal:
-            raise UsageError(_out_of_range(answer))
-        print(_out_of_range(answer))
+            raise UsageError(out_of_range(answer))
+        print(out_of_range(answer))
 
 
 def _ask_name(asker: Asker) -> str:
@@ -182,7 +265,7 @@ def _ask_name(asker: Asker) -> str:
 _MUST_BE_TEXT = "a password is text in UTF-8"
 
 
-def log_in(link: Link, asker: Asker) -> Opened:
+def log_in(link: Link, asker: Asker | None) -> Opened:
     """Open the link, with a password where the server wants one."""
     try:
         return link.open()
@@ -195,8 +278,10 @@ def log_in(link: Link, asker: Asker) -> Opened:
     return link.open()
 
 
-def _password(name: str | None, asker: Asker) -> str | None:
-    password = os.environ.get("CHATSH_PASSWORD") or _typed_password(name, asker)
+def _password(name: str | None, asker: Asker | None) -> str | None:
+    password = os.environ.get("CHATSH_PASSWORD")
+    if not password and asker:
+        password = _typed_password(name, asker)
     if password and not is_text(password):
         raise UsageError(_MUST_BE_TEXT)
     return password
@@ -216,6 +301,8 @@ def _typed_password(name: str | None, asker: Asker) -> str | None:
 
 def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
     """Print what a newcomer sees before the first prompt."""
+    from chatsh import render
+
     if opened.motd:
         print(harmless(opened.motd))
     if opened.gap:
@@ -229,7 +316,6 @@ def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
 
 def chat(arguments: argparse.Namespace) -> int:
     """One conversation, from the connection to the exit code."""
-    settings = load()
     asker = Asker(Lines(sys.stdin.fileno()))
     asker.lines.wake_on_signals()
     host, port, name = complete(arguments.destination, asker)
@@ -237,18 +323,25 @@ def chat(arguments: argparse.Namespace) -> int:
     assert port is not None
     address = Address(host, port)
     print(f"connecting to server at {harmless(host) or 'localhost'}, {port}", flush=True)
-    link = Link(address, Client(name), timeout=arguments.timeout)
+    link = Link(address, Client(name), timeout=arguments.timeout or TIMEOUT)
     try:
         greet(link, log_in(link, asker), name)
-        return converse(link, asker, settings, reconnect=not arguments.no_reconnect)
+        return converse(link, asker, arguments)
     finally:
         link.close()
 
 
-def converse(link: Link, asker: Asker, settings: Settings, *, reconnect: bool) -> int:
+def converse(link: Link, asker: Asker, arguments: argparse.Namespace) -> int:
     """The conversation on what is there, a terminal or pipes; the exit code."""
+    settings, reconnect = arguments.settings, not arguments.no_reconnect
     if not (asker.terminal and sys.stdout.isatty()):
-        return Batch(link, asker.lines, settings).run()
+        from chatsh.batch import Batch
+
+        return Batch(link, asker.lines, settings=settings).run()
+    if arguments.plain:
+        from chatsh.plain import Plain
+
+        return Plain(link, asker.lines, settings=settings, reconnect=reconnect).run()
     from chatsh import shell  # its libraries take a quarter of a second, needed only here
 
     return shell.run(link, reconnect=reconnect, settings=settings)
@@ -260,6 +353,8 @@ def _open_standard_streams() -> None:
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
@@ -273,13 +368,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)  # until a front has its own way
+    scripted = arguments.to is not None or arguments.wait_for or arguments.json
     try:
-        return chat(arguments)
+        return serve(arguments) if scripted else chat(arguments)
     except UsageError as error:
-        print(f"chatsh: {error}\nusage: {FORMS}", file=sys.stderr)
-        return ExitCode.USAGE
-    except SettingsError as error:
-        print(f"chatsh: {error}", file=sys.stderr)
+        print(
+            f"chatsh: {error}" if scripted else f"chatsh: {error}\nusage: {FORMS}", file=sys.stderr
+        )
         return ExitCode.USAGE
     except LinkError as error:
         print(f"chatsh: {error}", file=sys.stderr)
@@ -290,8 +385,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         if isinstance(error, BrokenPipeError):  # who read our output has enough
             return ExitCode.NORMAL
         print(f"chatsh: cannot write the output: {error.strerror}", file=sys.stderr)

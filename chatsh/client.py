@@ -20,7 +20,7 @@ it was sent, and the list of users is the one round trip. `chatsh.link` adds the
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
@@ -202,7 +202,7 @@ class Client:
         self._unanswered: dict[str, Request] = {}  # by id, in the order of sending
         self._segments: list[bytes] = []
         self._events: list[Event] = []
-        self._ids = map(f"{secrets.token_hex(6)}-{{}}".format, itertools.count(1))
+        self._ids = map(f"{os.urandom(6).hex()}-{{}}".format, itertools.count(1))
 
     @property
     def unanswered(self) -> int:
