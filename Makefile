@@ -37,8 +37,8 @@ test: .venv/dev.stamp   ## run every test and every scenario
 prove: .venv/run.stamp   ## tell lies about every scenario; those that miss too many are named
 	$(BIN)/harness prove --quiet -j $(JOBS) scenarios
 
-picture: .venv/run.stamp ## draw the README's picture from a real run
-	@$(BIN)/python -m scripts.picture
+shots: .venv/run.stamp ## draw the README's pictures from real runs
+	@$(BIN)/python -m scripts.shots
 
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
@@ -65,4 +65,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo picture test prove selectors faults lint types check clean
+.PHONY: help chat demo shots test prove selectors faults lint types check clean

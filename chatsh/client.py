@@ -231,14 +231,19 @@ class Client:
         """What waits for its answer, by id, in the order of sending."""
         return dict(self._unanswered)
 
+    def new_id(self) -> str:
+        """A name for a request that nobody has used before."""
+        return next(self._ids)
+
     def send(self, request: Request, key: str = "") -> str:
         """Ask the server for something; the id returned is the one of its `Answered`.
 
-        `key` is that id where the request may have reached the server once already. Raises
+        `key` is that id where it was chosen before, as for a request that may have reached the
+        server once already. Raises
         `UnicodeEncodeError` for half a character, and then nothing is sent.
         """
         encode(request)
-        key = key or next(self._ids)
+        key = key or self.new_id()
         self._unanswered[key] = request
         if self.opened:
             self._transmit(key, request)

@@ -27,7 +27,7 @@ from chatsh.attention import Attention, call
 from chatsh.drafts import Drafts
 from chatsh.link import Link
 from chatsh.settings import Settings
-from chatsh.talks import EVERYONE, Talk, Talks, calls, talk_of
+from chatsh.talks import EVERYONE, KEPT, Talk, Talks, calls, talk_of
 from chatsh.transcript import Transcript
 
 CONTEXT = 10  # items of a conversation that are shown where it gets the focus
@@ -155,8 +155,9 @@ class View:
         if not self._link.client.extended:
             return
         peer, group = (None, talk.name) if talk.group else (talk.name, None)
-        asked = History(peer=peer, group=group, limit=CONTEXT)
-        self._looked_back[self._link.send(asked)] = talk
+        key = self._link.client.new_id()
+        self._looked_back[key] = talk  # before the answer can come, in another thread
+        self._link.send(History(peer=peer, group=group, limit=CONTEXT), key)
         if not talk.group and talk.name not in self._link.client.users:
             self._link.send(AskSeen(talk.name))
 
@@ -167,10 +168,13 @@ class View:
             self._screen.show(lambda: self._remembered(talk, items))
         return talk is not None
 
-    def _remembered(self, talk: Talk, items: Sequence[Item]) -> Text:
-        """What was said before stands before what came since."""
-        talk.said.extendleft(reversed(items))
-        return self._transcript.page(Items(None, list(items), more=False), self._me)
+    def _remembered(self, talk: Talk, items: Sequence[Item]) -> Text | None:
+        """What was said before stands before what came since the question."""
+        since = {item.seq for item in talk.said}
+        before = [item for item in items if item.seq not in since]
+        if len(talk.said) + len(before) <= KEPT:  # else the newest would fall out
+            talk.said.extendleft(reversed(before))
+        return self._transcript.page(Items(None, before, more=False), self._me) if before else None
 
     # --- what happens ---
 
