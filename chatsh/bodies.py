@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from rich.text import Text
-from wcwidth import wcwidth
 
 from chatd.wire.text import harmless_lines
 
@@ -155,8 +155,15 @@ def cells(text: str) -> int:
 
 
 def _size(text: str, at: int) -> int:
-    size: int = max(wcwidth(text[at]), 0)
+    size = _width(text[at])
     return 2 if size == 1 and text[at + 1 : at + 2] == _EMOJI_STYLE else size
+
+
+@lru_cache(maxsize=4096)
+def _width(char: str) -> int:
+    from wcwidth import wcwidth  # slow to import, and a program's lines have no width
+
+    return max(int(wcwidth(char)), 0)
 
 
 def breaks(text: str, width: int, *, first: int | None = None, words: bool = True) -> list[int]:

@@ -148,3 +148,24 @@ def test_lists_completion_and_the_word_of_the_day_stay_text(shells, eve, ann):
     ann.type("/dm ev\t")
     shells.at(ann, f"{PROMPT} /dm eve")
     unharmed(ann)
+
+
+PROMPTS = [
+    ("a\x1b[2J\x1b]0;owned\x07b", "ab"),
+    ("a\x01\x1b[31m\x02b\rc", "a\ufffd\ufffdb c"),
+    ("a\nben: hi\u202e", "a ben: hi\ufffd"),
+    ("a\u200b\xadb" + "\u0301" * 50, "ab" + "\u0301" * 4),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), PROMPTS)
+def test_a_hostile_name_in_the_status_and_the_prompt_is_text(shells, eve, ann, name, shown):
+    ann.enter("\x15/talk eve")
+    shells.at(ann, f"[eve] {PROMPT}")
+    eve.say("incoming", **{"from": name, "content": "x", "seq": 1, "ts": ""})
+    shells.until(lambda: "unseen:" in ann.screen.display[-1], "the status")
+    ann.enter("/next")
+    shells.at(ann, f"[{shown}] {PROMPT}")
+    ann.type("hel")
+    shells.at(ann, f"[{shown}] {DRAFT}")
+    unharmed(ann)

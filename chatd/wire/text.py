@@ -30,14 +30,15 @@ _INVISIBLE = (
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0d"
     "\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_DROPPED = re.compile(f"[{_INVISIBLE}]")
-_SPECIAL = re.compile("[\xad\u0300-\U0010ffff]")  # the others are as they are
+_SPECIAL = re.compile("[^\x00-\xac\xae-\u02ff]")  # the others are as they are
+# Compiled when first wanted: these take milliseconds, which most programs never need.
+_DROPPED = f"[{_INVISIBLE}]"
 _JOINED = rf"[^\x00-\x9f\s{_INVISIBLE}\u200c\u200d\ufe0e\ufe0f\ufffd]"
-_STRAY_STYLE = re.compile("(?<![#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff])[\ufe0e\ufe0f]")
-_STRAY_JOINER = re.compile(
+_STRAY_STYLE = "(?<![#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff])[\ufe0e\ufe0f]"
+_STRAY_JOINER = (
     f"(?<!{_JOINED})(?<!{_JOINED}[\ufe0e\ufe0f])[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
 )
-_PILE = re.compile(f"[\u0300-\U0010ffff]{{{MARKS + 1},}}")  # no mark stands before U+0300
+_PILE = re.compile(f"[^\x00-\u02ff]{{{MARKS + 1},}}")  # no mark stands before U+0300
 
 
 def harmless(text: str) -> str:
@@ -65,8 +66,8 @@ def _line(line: str) -> str:
     line = _REPLACED.sub("\ufffd", line)
     if not _SPECIAL.search(line):
         return line
-    line = _PILE.sub(_levelled, _DROPPED.sub("", line))
-    line = _STRAY_JOINER.sub("", _STRAY_STYLE.sub("", line))
+    line = _PILE.sub(_levelled, re.sub(_DROPPED, "", line))
+    line = re.sub(_STRAY_JOINER, "", re.sub(_STRAY_STYLE, "", line))
     return f"\u25cc{line}" if _is_mark(line[:1]) else line
 
 
