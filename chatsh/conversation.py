@@ -98,7 +98,7 @@ _Table = Mapping[type, Callable[[Any, Any], None]]
 
 def _named(request: Request) -> str:
     """Whom a request is about."""
-    fields = ("to", "name", "peer", "group")
+    fields = ("group", "peer", "name", "to")
     return next((name for field in fields if (name := getattr(request, field, None))), "")
 
 

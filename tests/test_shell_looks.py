@@ -146,6 +146,14 @@ def test_a_misspelt_name_is_asked_about_below_the_servers_line(shells, ann, ben,
     assert not any("hi" in text for text in ben.heard)
 
 
+def test_a_misspelt_group_is_asked_about(shells, ann, ben):
+    ben.send(Group("create", "team", ["ann"]))
+    shells.sees(ann, "ben has made the group team: ben, ann.")
+    ann.enter("/group rename taem staff")
+    shells.sees(ann, "did you mean team?")
+    assert below(ann, 'server: There is no group "taem".', 2)[1] == "did you mean team?"
+
+
 def test_a_name_like_no_other_is_not_asked_about(shells, ann, ben):
     ann.enter("somebody|hi")
     shells.sees(ann, 'server: User "somebody" is not connected to the server.')
