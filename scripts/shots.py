@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -122,8 +122,15 @@ class Person:
 
     def sees(self, text: str) -> None:
         """Wait until this stands on the screen."""
+        self._until(lambda: text in " ".join(row.rstrip() for row in self._screen.picture()), text)
+
+    def settles(self) -> None:
+        """Wait until the line is being typed in."""
+        self._until(lambda: PROMPT in self._row(self._screen.cursor.y).plain, PROMPT)
+
+    def _until(self, condition: Callable[[], bool], text: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while text not in " ".join(row.rstrip() for row in self._screen.picture()):
+        while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"nobody sees: {text}\n" + "\n".join(self._screen.picture()))
             self._screen.feed(bytes(self._child.read_nonblocking(65_536, timeout=PATIENCE)))  # type: ignore[arg-type]
@@ -145,14 +152,23 @@ class Person:
         row, line = Text(), self._screen.buffer[y]
         for x in range(COLUMNS):
             cell = line[x]
-            colour = cell.fg if cell.fg != "default" else None
-            colour = f"#{colour}" if colour and re.fullmatch("[0-9a-f]{6}", colour) else colour
-            names = {"brown": "yellow", "brightblack": "bright_black"}
             style = Style(
-                color=names.get(colour or "", colour), bold=cell.bold, reverse=cell.reverse
+                color=_colour(cell.fg),
+                bgcolor=_colour(cell.bg),
+                bold=cell.bold,
+                underline=cell.underscore,
+                reverse=cell.reverse,
             )
             row.append(cell.data, style)
         return row
+
+
+def _colour(name: str) -> str | None:
+    """A colour of the screen's model as rich calls it."""
+    if name == "default":
+        return None
+    known = {"brown": "yellow", "brightblack": "bright_black"}
+    return f"#{name}" if re.fullmatch("[0-9a-f]{6}", name) else known.get(name, name)
 
 
 @contextmanager
@@ -179,6 +195,8 @@ def play(shot: Shot, port: str, home: str) -> list[Text]:
             people[act.who].types(act.keys)
             for name, seen in act.seen.items():
                 people[name].sees(seen)
+        for one in people.values():
+            one.settles()
         return [people[name].picture() for name in shot.shown]
     finally:
         for one in people.values():
