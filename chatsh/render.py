@@ -49,7 +49,7 @@ OFFLINE = "not connected, trying again"
 NOT_EDITED = "The editor was interrupted; the line is as it was."
 
 # Named by what they are for: the theme of the console tells how that looks.
-OWN, QUIET, WRONG = "chat.own", "chat.quiet", "chat.wrong"
+OWN, QUIET, WRONG, DIRECT = "chat.own", "chat.quiet", "chat.wrong", "chat.direct"
 NEW, MENTION, HEADING = "chat.new", "chat.mention", "chat.heading"
 PLAIN = THEMES["plain"]
 
@@ -80,14 +80,16 @@ def line(message: Item, me: str | None = None, theme: Theme = PLAIN) -> Line:
     own = me is not None and message.sender == me
     to = message.to if isinstance(message, Incoming) else None
     group = message.group if isinstance(message, IncomingGroup) else None
-    return _line(message.sender, message.content, theme, own=own, to=to, group=group)
+    direct = isinstance(message, Incoming) and message.sender != SERVER
+    return _line(message.sender, message.content, theme, own=own, to=to, group=group, direct=direct)
 
 
 def own_line(message: Item, me: str | None, theme: Theme = PLAIN) -> Line:
     """What somebody has said from here: as everybody sees it, and not to whom."""
     assert not isinstance(message, GroupEvent)
     group = message.group if isinstance(message, IncomingGroup) else None
-    return _line(me, message.content, theme, own=True, group=group)
+    direct = isinstance(message, Incoming)
+    return _line(me, message.content, theme, own=True, group=group, direct=direct)
 
 
 def _line(
@@ -98,12 +100,16 @@ def _line(
     own: bool = False,
     to: str | None = None,
     group: str | None = None,
+    direct: bool = False,
 ) -> Line:
-    """`alice: `, `[team] alice: ` or `alice -> bob: `, and the text."""
+    """`alice: `, `[team] alice: ` or `alice -> bob: `, the name marked if `direct`; the text."""
     who = harmless(name or "me") + (f" -> {harmless(to)}" if to is not None else "")
     style = WRONG if name == SERVER else OWN if own else name_style(theme, name or "")
     before = (f"[{harmless(group)}] ", QUIET) if group is not None else ""
-    return Line(Text.assemble(before, (who, style), ": "), content, name, own)
+    said = Text(who, style)
+    if direct:
+        said.stylize(DIRECT)
+    return Line(Text.assemble(before, said, ": "), content, name, own)
 
 
 def lines(rows: Iterable[Text]) -> Text:

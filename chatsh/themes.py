@@ -19,6 +19,7 @@ class Theme:
     """Styles as rich writes them, by what they are for."""
 
     own: str  # one's own name before one's own lines
+    direct: str  # a name, besides its colour, where the line is for nobody else
     quiet: str  # times, notices, what is not said by anybody
     wrong: str  # refusals and complaints
     new: str  # the line above what is not read yet
@@ -33,6 +34,7 @@ THEMES = {
     # brighter, and the plain one vanishes on black. Red is for what is wrong.
     "plain": Theme(
         own="bold",
+        direct="reverse",
         quiet="dim",
         wrong="red",
         new="bold red",
@@ -52,6 +54,7 @@ THEMES = {
     ),
     "mono": Theme(
         own="bold",
+        direct="reverse",
         quiet="dim",
         wrong="bold",
         new="bold underline",
@@ -63,6 +66,7 @@ THEMES = {
     # Numbers of the 256 colours: unlike those below 16, each has one value on every terminal.
     "vivid": Theme(
         own="bold",
+        direct="reverse",
         quiet="color(244)",
         wrong="color(196)",
         new="bold color(197)",

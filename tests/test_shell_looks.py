@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 from peers.shells import PROMPT, Shells
 
-from chatd.wire.messages import Group, OutgoingBroadcast, OutgoingGroup
+from chatd.wire.messages import Group, Outgoing, OutgoingBroadcast, OutgoingGroup
 
 DRAFT = f"{PROMPT} hel"
 
@@ -183,3 +183,24 @@ def test_tab_completes_names_inside_a_text_and_the_words_of_commands(shells, ann
         shells.at(ann, f"{PROMPT} {whole}")
         ann.type("\x03")
         shells.at(ann, PROMPT)
+
+
+def test_a_name_is_in_reverse_where_the_line_is_for_one_person(shells, chatd):
+    ann = shells.log_in(chatd, "ann")
+    ben = shells.peer(chatd, "ben")
+    ben.send(OutgoingBroadcast("for all"))
+    ben.send(Outgoing("ann", "for you"))
+    shells.sees(ann, "ben: for you")
+    shells.at(ann, PROMPT)
+    ann.enter("/dm ben for him")
+    shells.sees(ann, "ann: for him")
+
+    def reverse(text: str) -> bool:
+        y = next(at for at, row in enumerate(ann.screen.display) if row.rstrip() == text)
+        return ann.screen.buffer[y][0].reverse
+
+    assert [reverse(text) for text in ("ben: for all", "ben: for you", "ann: for him")] == [
+        False,
+        True,
+        True,
+    ]
