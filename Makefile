@@ -40,6 +40,9 @@ prove: .venv/run.stamp   ## tell lies about every scenario; those that miss too 
 shots: .venv/run.stamp ## draw the README's pictures from real runs
 	@$(BIN)/python -m scripts.shots
 
+bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `import cmd2`
+	$(BIN)/python -m benchmarks.startup
+
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
@@ -65,4 +68,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove selectors faults lint types check clean
+.PHONY: help chat demo shots test prove selectors faults lint types check clean bench-startup
