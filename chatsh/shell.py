@@ -149,10 +149,7 @@ class Shell(Cmd):
 
     def refresh(self) -> None:
         """Show the new status below the line being typed; there is none before the first."""
-        self.main_session.bottom_toolbar = self._conversation.status or None
-        app = get_app_or_none()
-        if app:
-            app.invalidate()
+        self._wake()
 
     def secret(self, prompt: str) -> str | None:
         """Ask without echo; None for an empty answer, Ctrl-C, Ctrl-D or the end of the link."""
@@ -252,7 +249,7 @@ class Shell(Cmd):
             app.output.write_raw(taken)
             app.output.flush()
             app.renderer.request_absolute_cursor_position()
-            app.invalidate()
+        app.invalidate()
         if self._code is not None:
             app.exit(exception=EOFError())
         elif self._interrupted:
@@ -282,6 +279,7 @@ class Shell(Cmd):
                 text = text_of(self._outbox.popleft())
                 if text is not None:
                     console.print(text, soft_wrap=True)
+        self.main_session.bottom_toolbar = self._conversation.status or None
         called, self._calls = self._calls, {}
         return capture.get() + "".join(called)
 
