@@ -1,7 +1,10 @@
-"""What the tests share: daemons that are ended whatever happens."""
+"""What the tests share: daemons and terminals that are ended whatever happens."""
+
+from contextlib import closing
 
 import pytest
 from bench import Bench
+from peers.shells import Shells
 from support import Chatd
 
 from chatd.store.memory import MemoryStore
@@ -35,6 +38,27 @@ def start(tmp_path):
 def chatd(start) -> Chatd:
     """One daemon on the loopback, open to everybody."""
     return start()
+
+
+@pytest.fixture
+def shells(tmp_path):
+    """Everybody in front of a terminal, in one folder."""
+    with closing(Shells(tmp_path)) as on_stage:
+        yield on_stage
+
+
+@pytest.fixture
+def ann(shells, chatd):
+    """A shell at its prompt."""
+    return shells.log_in(chatd, "ann")
+
+
+@pytest.fixture
+def ben(shells, chatd, ann):
+    """Somebody without a terminal, of whom ann has heard."""
+    peer = shells.peer(chatd, "ben")
+    shells.sees(ann, "ben has joined.")
+    return peer
 
 
 @pytest.fixture

@@ -1,26 +1,13 @@
 """The shell on a terminal, judged by the screen, against the real daemon."""
 
-from contextlib import closing
-
 import psutil
 import pytest
 from peers.links import logged_in
-from peers.shells import CHATSH, DIRECT, PROMPT, Shells
+from peers.shells import CHATSH, DIRECT, PROMPT
 
 from chatd.wire.messages import OutgoingBroadcast
 
 DRAFT = f"{PROMPT} hel"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
-
-
-@pytest.fixture
-def ann(shells, chatd):
-    return shells.log_in(chatd, "ann")
 
 
 # --- what is shown ---

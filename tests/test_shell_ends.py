@@ -1,11 +1,10 @@
 """How conversations end: lost links, servers that go, kicks, and log-ins that are refused."""
 
 import signal
-from contextlib import closing
 
 import pytest
 from peers.servers import kill, s3_server
-from peers.shells import CHATSH, PROMPT, Shells
+from peers.shells import CHATSH, PROMPT
 
 from chatd.wire.messages import OutgoingBroadcast
 
@@ -13,12 +12,6 @@ LOST = "The connection to the server was lost."
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 UNREACHABLE = "The server cannot be reached; you have been logged out."
 SHUTDOWN = "The server is shutting down; you have been logged off."
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 # --- the server goes ---

@@ -3,12 +3,11 @@
 import re
 import shutil
 import signal
-from contextlib import closing
 
 import pytest
 from peers.links import logged_in
 from peers.servers import kill, s3_server
-from peers.shells import PROMPT, Shells
+from peers.shells import PROMPT
 
 from chatd.wire.messages import Group, IncomingGroup, Newname, Outgoing, OutgoingGroup, Receipt
 
@@ -22,21 +21,8 @@ LOST = "The connection to the server was lost."
 
 
 @pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
-
-
-@pytest.fixture
 def ann(shells, chatd):
     return shells.log_in(chatd, "ann", size=(40, 120))
-
-
-@pytest.fixture
-def ben(shells, chatd, ann):
-    there = shells.peer(chatd, "ben")
-    shells.sees(ann, "ben has joined.")
-    return there
 
 
 def matches(shells, terminal, pattern):

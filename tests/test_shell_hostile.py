@@ -5,16 +5,10 @@ from contextlib import closing
 import pytest
 from hostile import CASES, EMOJI
 from peers.hostile_server import HostileServer
-from peers.shells import PROMPT, Shells
+from peers.shells import PROMPT
 
 DRAFT = f"{PROMPT} hel"
 NAMES = [case.text for case in CASES]
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 @pytest.fixture

@@ -1,31 +1,11 @@
 """What a person sees of the shell, judged by the screen, against the real daemon."""
 
-from contextlib import closing
-
 import pytest
-from peers.shells import PROMPT, Shells
+from peers.shells import PROMPT
 
 from chatd.wire.messages import Group, Outgoing, OutgoingBroadcast, OutgoingGroup
 
 DRAFT = f"{PROMPT} hel"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
-
-
-@pytest.fixture
-def ann(shells, chatd):
-    return shells.log_in(chatd, "ann")
-
-
-@pytest.fixture
-def ben(shells, chatd, ann):
-    there = shells.peer(chatd, "ben")
-    shells.sees(ann, "ben has joined.")
-    return there
 
 
 def below(terminal, row: str, count: int) -> list[str]:

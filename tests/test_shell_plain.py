@@ -2,21 +2,14 @@
 
 import signal
 import termios
-from contextlib import closing
 
 import pytest
 from peers.servers import kill
-from peers.shells import CHATSH, DIRECT, PROMPT, Shells
+from peers.shells import CHATSH, DIRECT, PROMPT
 
 from chatd.wire.messages import OutgoingBroadcast
 
 LOST = "The connection to the server was lost."
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 def talk(shells, server, name, *options, **env):

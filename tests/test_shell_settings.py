@@ -4,20 +4,13 @@ import json
 import lzma
 import signal
 import stat
-from contextlib import closing
 
 import pytest
-from peers.shells import CHATSH, PROMPT, Shells
+from peers.shells import CHATSH, PROMPT
 
 from chatd.wire.messages import Outgoing, OutgoingBroadcast
 
 UP, CTRL_R, CTRL_C = "\x1b[A", "\x12", "\x03"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 @pytest.fixture

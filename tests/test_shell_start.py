@@ -4,21 +4,14 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import closing
 
 import pytest
-from peers.shells import CHATSH, PROMPT, Shells
+from peers.shells import CHATSH, PROMPT
 
 from chatsh.cli import Destination, UsageError, place
 
 PATIENCE = 60.0  # seconds, only for giving up
 FORMS = "chatsh HOST PORT [NAME]"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 def run(*words: str, text: str = "", **options) -> subprocess.CompletedProcess[str]:

@@ -2,34 +2,15 @@
 
 import os
 import signal
-from contextlib import closing
 
 import pytest
-from peers.shells import PROMPT, Shells
+from peers.shells import PROMPT
 
 from chatd.wire.messages import Group, Newname, Outgoing, OutgoingBroadcast, OutgoingGroup
 
 BEN = f"[ben] {PROMPT}"
 FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
 PASTE = "\x1b[200~{}\x1b[201~"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
-
-
-@pytest.fixture
-def ann(shells, chatd):
-    return shells.log_in(chatd, "ann")
-
-
-@pytest.fixture
-def ben(shells, chatd, ann):
-    peer = shells.peer(chatd, "ben")
-    shells.sees(ann, "ben has joined.")
-    return peer
 
 
 def bottom(terminal) -> str:

@@ -3,20 +3,13 @@
 import os
 import signal
 import stat
-from contextlib import closing
 
 import pytest
-from peers.shells import CHATSH, DIRECT, PROMPT, Shells
+from peers.shells import CHATSH, DIRECT, PROMPT
 
 from chatd.wire.messages import OutgoingBroadcast
 
 DRAFT = f"{PROMPT} hel"
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 # --- terminals ---

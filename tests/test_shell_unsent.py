@@ -2,13 +2,12 @@
 
 import stat
 import subprocess
-from contextlib import closing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from peers.servers import kill
-from peers.shells import CHATSH, PROMPT, Shells
+from peers.shells import CHATSH, PROMPT
 
 from chatd.wire.messages import Outgoing, OutgoingBroadcast, OutgoingGroup
 from chatsh.unsent import Spool, _decode
@@ -79,12 +78,6 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(tmp_path_factory, lines):
 
 
 # --- in the shell ---
-
-
-@pytest.fixture
-def shells(tmp_path):
-    with closing(Shells(tmp_path)) as on_stage:
-        yield on_stage
 
 
 OFFER = [
