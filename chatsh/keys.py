@@ -10,7 +10,8 @@ What is pasted is text: its line ends do not send it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from prompt_toolkit.application.current import get_app
@@ -91,15 +92,32 @@ def pasted(data: str) -> str:
     return data.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
-# --- focus --------------------------------------------------------------------------------------
+# --- the terminal -------------------------------------------------------------------------------
 
 
-class FocusOutput(Vt100_Output):
-    """Asks the terminal to tell of its focus for as long as a line is being typed.
+class ChatOutput(Vt100_Output):
+    """Writes frames as a whole, and asks for the terminal's focus while a line is being typed.
 
-    That is as long as it is asked to mark what is pasted: another program that gets the terminal
-    meanwhile, an editor or the shell after Ctrl-Z, would take the answers for keys.
+    The latter is as long as it is asked to mark what is pasted: another program that gets the
+    terminal meanwhile, an editor or the shell after Ctrl-Z, would take the answers for keys.
     """
+
+    _held = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write everything of this block at once: no frame of the terminal shows half of it."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come together, unless more of it is to come."""
+        if not self._held:
+            super().flush()
 
     def enable_bracketed_paste(self) -> None:
         """Ask for both."""

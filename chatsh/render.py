@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.text import Text
 from rich.theme import Theme as Styles
 
@@ -115,6 +117,15 @@ def _line(
 def lines(rows: Iterable[Text]) -> Text:
     """Rows as one text."""
     return Text("\n").join(rows)
+
+
+def rows(output: str, columns: int) -> int:
+    """How many rows lines take that end with a line break, their styles as a terminal has them."""
+    widths = map(cell_len, _STYLES.sub("", output).splitlines())
+    return sum(max(1, -(-width // columns)) for width in widths)
+
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def plain(one: Line) -> Text:

@@ -22,7 +22,7 @@ from typing import Any
 from cmd2 import Cmd, Statement
 from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
-from prompt_toolkit.application import create_app_session
+from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.application.current import get_app_or_none
 from prompt_toolkit.document import Document
 from prompt_toolkit.key_binding import KeyBindings
@@ -245,16 +245,31 @@ class Shell(Cmd):
         if taken and self._dumb:
             self._write(f"\n{taken}{self._prompt()}{app.current_buffer.text}")
         elif taken:
-            app.renderer.erase()
-            app.output.write_raw(taken)
-            app.output.flush()
-            app.renderer.request_absolute_cursor_position()
+            self._write_above(app, taken)
         app.invalidate()
         if self._code is not None:
             app.exit(exception=EOFError())
         elif self._interrupted:
             self._interrupted = False
             app.exit(exception=KeyboardInterrupt())
+
+    def _write_above(self, app: Application[Any], taken: str) -> None:
+        """Lines above the prompt, in one frame with the prompt and what stands below it."""
+        renderer, output = app.renderer, app.output
+        assert isinstance(output, keys.ChatOutput)
+        assert app.context
+        # Private: how many rows there are from the prompt downwards. After an erase nobody knows
+        # until the terminal has answered, and so long the status line would be gone, at each
+        # message anew. What is written takes so many of them away, but not the last.
+        below = renderer._min_available_height  # noqa: SLF001
+        with output.together():
+            renderer.erase()
+            output.write_raw(taken)
+            if below:
+                rows = render.rows(taken, self.columns())
+                renderer._min_available_height = max(below - rows, 1)  # noqa: SLF001
+            renderer.request_absolute_cursor_position()
+            app.context.copy().run(renderer.render, app, app.layout)
 
     def pre_prompt(self) -> None:
         """Show what came between two prompts."""
@@ -410,6 +425,6 @@ def run(link: Link, *, reconnect: bool, settings: Settings) -> int:
     """Chat on the terminal; the exit code."""
     # Else prompt_toolkit writes escape sequences even to a terminal that knows none.
     dumb, term = is_dumb_terminal(), os.environ.get("TERM")
-    output = PlainTextOutput(sys.stdout) if dumb else keys.FocusOutput.from_pty(sys.stdout, term)
+    output = PlainTextOutput(sys.stdout) if dumb else keys.ChatOutput.from_pty(sys.stdout, term)
     with quiet_terminal(sys.stdin.fileno()) as modes, create_app_session(output=output):
         return Shell(link, modes, reconnect=reconnect, settings=settings).run()

@@ -195,3 +195,18 @@ def test_unsent_lines_say_to_whom_and_what_can_be_done():
     ]
     one = "1 line from before could not be sent; /unsent sends it, /unsent drop forgets it:"
     assert render.unsent(messages[:1]).plain.splitlines()[0] == one
+
+
+@pytest.mark.parametrize(
+    ("output", "columns", "rows"),
+    [
+        ("", 80, 0),
+        ("a\n", 80, 1),
+        ("a\n\nb\n", 80, 3),
+        ("\x1b[1;36mann\x1b[0m: hi\n", 7, 1),
+        ("x" * 81 + "\n", 80, 2),
+        ("漢" * 40 + "\n" + "漢" * 41 + "\n", 80, 3),
+    ],
+)
+def test_rows_are_counted_as_a_terminal_breaks_them(output, columns, rows):
+    assert render.rows(output, columns) == rows
