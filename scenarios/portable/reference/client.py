@@ -56,7 +56,7 @@ class Client:
             show(message)
 
     def on_welcome(self, _message: dict[str, Any]) -> None:
-        """We are in: who else is?"""
+        """We are in, and ask who else is."""
         self.send(code="who")
 
     def on_users(self, message: dict[str, Any]) -> None:
