@@ -7,7 +7,7 @@ BIN    := .venv/bin
 JOBS   ?= 4
 SEED   ?= 1
 ROUNDS ?= 100
-LINES  := chatd chatsh harness tests scripts examples benchmarks server.py client.py
+LINES  := chatd chatsh harness scenarios tests scripts examples benchmarks server.py client.py
 
 # The tests start our programs thousands of times; each module is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
