@@ -377,6 +377,7 @@ class Conversation:
 
     def _lost(self, lost: Lost) -> None:
         self._down = lost.again
+        self._front.refresh()
         self._front.show(render.complaint(render.LOST))
         if lost.again and not self._link.settled:
             self._front.show(render.complaint(render.KEPT))
@@ -385,6 +386,7 @@ class Conversation:
     def _opened(self, opened: Opened) -> None:
         if self._down:
             self._down = False
+            self._front.refresh()
             self._front.show(render.notice(render.CONNECTED_AGAIN))
             self._silent.add(self._link.send(Who()))
         if opened.gap:

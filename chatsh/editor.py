@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+PATIENCE = 2.0  # seconds for an editor to end that has been told to
 KNOWN = ("editor", "nano", "vi")  # where neither VISUAL nor EDITOR names one
 
 
@@ -23,7 +25,7 @@ def edit(text: str) -> str:
         path = Path(folder) / "message.md"
         path.write_text(text, "utf-8", "replace")
         try:
-            code = subprocess.run([*command, str(path)], check=False).returncode
+            code = _run([*command, str(path)])
         except OSError as error:
             raise EditorError(f"{command[0]} does not start: {error.strerror}.") from error
         if code:
@@ -32,6 +34,19 @@ def edit(text: str) -> str:
             return path.read_bytes().decode().replace("\r\n", "\n").removesuffix("\n")
         except (OSError, UnicodeError) as error:
             raise EditorError("What the editor has left is no text in UTF-8.") from error
+
+
+def _run(command: list[str]) -> int:
+    """Wait for its end, whatever that takes; one that must go first puts the terminal in order."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.kill()
+            raise
 
 
 def _command() -> list[str]:

@@ -10,6 +10,7 @@ What is pasted is text: its line ends do not send it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -94,6 +95,9 @@ def pasted(data: str) -> str:
 
 # --- the terminal -------------------------------------------------------------------------------
 
+# What it tells: where its cursor is, and whether its window has the focus.
+_REPORT = re.compile(r"\x1b\[(?:\d+;\d+R|[IO])")
+
 
 class ChatOutput(Vt100_Output):
     """Writes frames as a whole, and asks for the terminal's focus while a line is being typed.
@@ -106,7 +110,10 @@ class ChatOutput(Vt100_Output):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Write everything of this block at once: no frame of the terminal shows half of it."""
+        """Write everything of this block at once: no frame of the terminal shows half of it.
+
+        Nor is anything taken back meanwhile: what is pasted just then is no keys either.
+        """
         self._held = True
         try:
             yield
@@ -126,23 +133,33 @@ class ChatOutput(Vt100_Output):
 
     def disable_bracketed_paste(self) -> None:
         """Take both back."""
-        super().disable_bracketed_paste()
-        self.write_raw(FOCUS_OFF)
+        if not self._held:
+            super().disable_bracketed_paste()
+            self.write_raw(FOCUS_OFF)
 
 
 def listen_for_focus(source: Input, told: Callable[[bool], None]) -> None:
-    """Call this with what the terminal tells of its focus; no key comes of it."""
-    for sequence in (FOCUS_IN, FOCUS_OUT):
+    """Call this with what the terminal tells of its focus; no key comes of it.
+
+    What it tells is taken out before anything else is made of what came: amid a pasted block it
+    would become text, and amid the mark of its end the paste would never end.
+    """
+    for sequence in (FOCUS_IN, FOCUS_OUT):  # for those that come in pieces
         ANSI_SEQUENCES[sequence] = Keys.Ignore
     parser: Any = getattr(source, "vt100_parser", None)
     if parser is None:  # no terminal
         return
-    feed = parser.feed_key_callback
+    press_key, parse = parser.feed_key_callback, parser.feed
 
     def heed(press: KeyPress) -> None:
         if press.data in (FOCUS_IN, FOCUS_OUT):
             told(press.data == FOCUS_IN)
         else:
-            feed(press)
+            press_key(press)
+
+    def report(found: re.Match[str]) -> str:
+        heed(KeyPress(Keys.CPRResponse, found[0]))
+        return ""
 
     parser.feed_key_callback = heed
+    parser.feed = lambda data: parse(_REPORT.sub(report, data))

@@ -17,6 +17,7 @@ import contextlib
 import contextvars
 import errno
 import math
+import queue
 import random
 import socket
 import threading
@@ -87,7 +88,7 @@ def connect(address: Address, timeout: float) -> socket.socket:
     if not 1 <= address.port <= MAX_PORT:  # some resolvers take it modulo 65536
         raise LinkError(f"cannot connect to {address}: a port is a number from 1 to {MAX_PORT}")
     try:
-        sock = socket.create_connection((address.host or "localhost", address.port), timeout)
+        sock = _connect(address.host or "localhost", address.port, timeout)
     except (socket.gaierror, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
         why = f"that host name cannot be resolved ({reason})"
@@ -101,6 +102,44 @@ def connect(address: Address, timeout: float) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
+
+
+def _connect(host: str, port: int, timeout: float) -> socket.socket:
+    """The first of the host's addresses that answers, all of them within the timeout."""
+    deadline = time.monotonic() + timeout
+    addresses = _resolve(host, port, timeout)
+    while True:
+        patience = max(deadline - time.monotonic(), 0.01) / len(addresses)
+        try:
+            return socket.create_connection(addresses.pop(0), patience)
+        except OSError:
+            if not addresses:
+                raise
+
+
+def _resolve(host: str, port: int, timeout: float) -> list[tuple[str, int]]:
+    """All addresses of a host, at least one.
+
+    In a thread, for a name server that is not there is waited for in a call that nothing ends,
+    Ctrl-C neither.
+    """
+    answers: queue.SimpleQueue[list[tuple[str, int]] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers.put(list(dict.fromkeys((str(one[4][0]), port) for one in found)))
+        except (OSError, UnicodeError, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=timeout)
+    except queue.Empty:
+        raise socket.gaierror(0, f"no answer within {timeout:g} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 _REASONS = {
@@ -179,7 +218,7 @@ class Link:
             self._flush()
         try:
             opened = self._wait_for_welcome(fresh, deadline)
-        except (LinkError, LoginRefusedError):
+        except BaseException:  # Ctrl-C too: there is nobody to say goodbye to
             self.drop()
             raise
         fresh.settimeout(self._quiet)
@@ -187,8 +226,7 @@ class Link:
 
     def _wait_for_welcome(self, fresh: socket.socket, deadline: float) -> Opened:
         while True:
-            fresh.settimeout(max(deadline - self._clock(), 0.01))
-            for event in self._receive(self._welcome_bytes(fresh)):
+            for event in self._receive(self._welcome_bytes(fresh, deadline)):
                 if isinstance(event, Opened):
                     return event
                 if isinstance(event, Refused):
@@ -196,10 +234,11 @@ class Link:
                 if isinstance(event, Strange):
                     raise LinkError(f"{self.address} answers, but it is not a chat server")
 
-    def _welcome_bytes(self, fresh: socket.socket) -> bytes:
+    def _welcome_bytes(self, fresh: socket.socket, deadline: float) -> bytes:
         try:
+            fresh.settimeout(max(deadline - self._clock(), 0.0))  # at 0 it takes what is there
             data = fresh.recv(CHUNK)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise LinkError(
                 f"{self.address} accepts connections but says no welcome; is it a chat server?"
             ) from error

@@ -30,10 +30,12 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 from prompt_toolkit.lexers import SimpleLexer
 from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.renderer import Renderer
 from prompt_toolkit.shortcuts import CompleteStyle, PromptSession
 from prompt_toolkit.utils import is_dumb_terminal
 
-from chatsh import keys, render
+from chatsh import keys, reflow, render
+from chatsh.bodies import breaks
 from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.editor import EditorError, edit
@@ -44,13 +46,14 @@ from chatsh.typed import typed_lines
 from chatsh.view import Shown, text_of
 
 CHAT = "say"  # cmd2's name for every line that is not a command
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 EDIT = "/edit"  # instead of a line: the draft is to be edited
 BLOCK_KEYS = {
     **dict.fromkeys(("y", "Y", "enter"), "text"),
     **dict.fromkeys(("c", "C"), "code"),
     **dict.fromkeys(("n", "N", "escape", "c-c", "c-d"), ""),
 }
+STATUS_ROWS = 3  # at most
 BUSY = 0.05  # seconds until a terminal that another program has is asked for again
 
 
@@ -96,7 +99,10 @@ class Shell(Cmd):
         self._code: int | None = None
         self._interrupted = False
         self._blocked = False  # in a system call that only an exception ends
+        self._editing = False  # the terminal is the editor's, and Ctrl-C too
+        self._question = ""  # what is asked instead of a line
         self._dumb = is_dumb_terminal()
+        self._wraps_anew = reflow.wraps_anew()
         self._replace_commands()
         self._set_up_session()
 
@@ -125,6 +131,7 @@ class Shell(Cmd):
         # Whoever presses a key has seen what stands on the screen.
         session.app.key_processor.before_key_press += lambda _: self._view.attended()
         keys.listen_for_focus(session.input, self._view.attention.focused)
+        self._follow_size(session.app)
 
     def _do(self, statement: Statement) -> bool:
         self._conversation.enter(statement.raw)
@@ -151,6 +158,11 @@ class Shell(Cmd):
         """Show the new status below the line being typed; there is none before the first."""
         self._wake()
 
+    def _status(self) -> str:
+        status, columns = self._conversation.status, self.columns()
+        starts = [0, *breaks(status, columns)][:STATUS_ROWS]
+        return "\n".join(status[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True))
+
     def secret(self, prompt: str) -> str | None:
         """Ask without echo; None for an empty answer, Ctrl-C, Ctrl-D or the end of the link."""
         try:
@@ -164,19 +176,26 @@ class Shell(Cmd):
 
     def _ask(self, prompt: str, bindings: KeyBindings | None = None) -> str:
         session = self.main_session
-        # Of its own, so that no history keeps the answer.
-        asking: PromptSession[str] = PromptSession(input=session.input, output=session.output)
-        return asking.prompt(
-            prompt,
-            input_processors=[Unseen()],
-            key_bindings=bindings,
-            pre_run=self.pre_prompt,
-            handle_sigint=False,
-        )
+        # Of its own, so that no history keeps the answer. Where prompt_toolkit is to find out that
+        # the terminal is dumb, it must find the output by itself.
+        output = None if self._dumb else session.output
+        asking: PromptSession[str] = PromptSession(input=session.input, output=output)
+        self._follow_size(asking.app)
+        self._question = prompt
+        try:
+            return asking.prompt(
+                self._prompt,
+                input_processors=[Unseen()],
+                key_bindings=bindings,
+                pre_run=self.pre_prompt,
+                handle_sigint=False,
+            )
+        finally:
+            self._question = ""
 
     def edit(self, text: str) -> str | None:
         """What the editor makes of it, on the terminal as it was before us."""
-        self._blocked = True
+        self._blocked = self._editing = True
         try:
             with self._lent():
                 return edit(text)
@@ -185,7 +204,7 @@ class Shell(Cmd):
         except KeyboardInterrupt:
             self.show(render.complaint(render.NOT_EDITED))
         finally:
-            self._blocked = False
+            self._blocked = self._editing = False
         return None
 
     @contextlib.contextmanager
@@ -263,13 +282,33 @@ class Shell(Cmd):
         # message anew. What is written takes so many of them away, but not the last.
         below = renderer._min_available_height  # noqa: SLF001
         with output.together():
-            renderer.erase()
+            self._erase(renderer)
             output.write_raw(taken)
             if below:
                 rows = render.rows(taken, self.columns())
                 renderer._min_available_height = max(below - rows, 1)  # noqa: SLF001
             renderer.request_absolute_cursor_position()
             app.context.copy().run(renderer.render, app, app.layout)
+
+    def _erase(self, renderer: Renderer) -> None:
+        """Take the line being typed off the screen; it is drawn again at once."""
+        if self._wraps_anew:
+            reflow.follow(renderer)
+        renderer.erase()
+
+    def _follow_size(self, app: Application[Any]) -> None:
+        """Let it erase what it has drawn where that is in a terminal of another size."""
+        output, draw = app.output, getattr(app, "_on_resize", None)
+        if draw is None or not isinstance(output, keys.ChatOutput):
+            return
+
+        def resized() -> None:
+            with output.together():
+                self._erase(app.renderer)
+                draw()
+
+        # Private, but nothing public comes before the line is drawn for the new size.
+        setattr(app, "_on_resize", resized)  # noqa: B010
 
     def pre_prompt(self) -> None:
         """Show what came between two prompts."""
@@ -294,7 +333,7 @@ class Shell(Cmd):
                 text = text_of(self._outbox.popleft())
                 if text is not None:
                     console.print(text, soft_wrap=True)
-        self.main_session.bottom_toolbar = self._conversation.status or None
+        self.main_session.bottom_toolbar = self._status if self._conversation.status else None
         called, self._calls = self._calls, {}
         return capture.get() + "".join(called)
 
@@ -318,6 +357,8 @@ class Shell(Cmd):
         # what came just before the loop began can still be shown.
         if self._dumb and (self._outbox or self._code is not None):
             self._wake()
+        if self._question:
+            return self._question
         waiting = self._view.waiting if self._dumb else ""  # others have a status line for it
         return f"({waiting}) {self._conversation.prompt}" if waiting else self._conversation.prompt
 
@@ -381,6 +422,8 @@ class Shell(Cmd):
 
     def _on_interrupt(self, _: int, __: FrameType | None) -> None:
         # An exception at any other place would break a frame in two, or prompt_toolkit's own work.
+        if self._editing:
+            return
         if self._blocked:
             raise KeyboardInterrupt
         self._interrupted = True

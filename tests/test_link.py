@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import queue
@@ -89,6 +90,55 @@ def test_a_port_where_nothing_listens():
     )
 
 
+def test_a_name_server_that_never_answers_is_waited_for_no_longer_than_said(monkeypatch):
+    never = threading.Event()
+
+    def waits(*_, **__):
+        never.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", waits)
+    assert complaint(Address("far.example", 8000), timeout=0.2) == (
+        "cannot connect to far.example, port 8000: "
+        "that host name cannot be resolved (no answer within 0.2 seconds)"
+    )
+    never.set()
+
+
+def test_all_addresses_of_a_host_are_tried_within_the_timeout(monkeypatch):
+    given = []
+
+    def connecting(address, timeout):
+        given.append((address, timeout))
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", connecting)
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *_, **__: [(0, 0, 0, "", (host, 8000)) for host in ("::1", "::1", "127.0.0.1")],
+    )
+    assert complaint(Address("both", 8000), timeout=10).endswith("10 seconds (timed out)")
+    assert [address for address, _ in given] == [("::1", 8000), ("127.0.0.1", 8000)]
+    assert given[0][1] == pytest.approx(5, abs=1)
+
+
+def test_what_talks_without_an_end_and_says_no_welcome_is_left():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def chatter():
+            conn, _ = listener.accept()
+            with conn, contextlib.suppress(OSError):
+                while True:
+                    conn.sendall(b"\n")
+
+        thread = threading.Thread(target=chatter, daemon=True)
+        thread.start()
+        said = complaint(Address("127.0.0.1", listener.getsockname()[1]), timeout=0.3)
+        thread.join(PATIENCE)
+    assert "is it a chat server?" in said
+
+
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 300, "a\0b", "\udc80"])
 def test_a_host_that_cannot_be_resolved(host):
     said = complaint(Address(host, 8000))
@@ -133,8 +183,8 @@ def test_what_the_network_says(monkeypatch, number, means):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(socket, "create_connection", fails)
-    with pytest.raises(LinkError, match="cannot connect to far") as error:
-        connect(Address("far.example", 8000), 1)
+    with pytest.raises(LinkError, match="cannot connect to 192") as error:
+        connect(Address("192.0.2.1", 8000), 1)
     assert str(error.value).endswith(means)
 
 

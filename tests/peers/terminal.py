@@ -30,6 +30,24 @@ class _Screen(pyte.HistoryScreen):
     def write_process_input(self, data: str) -> None:
         self._answer(data.encode())
 
+    def select_graphic_rendition(self, *attributes: int, private: bool = False) -> None:
+        """Colours and the like; what editors ask of keyboards in this way is nothing to see."""
+        if not private:
+            super().select_graphic_rendition(*attributes)
+
+    def resize(self, lines: int | None = None, columns: int | None = None) -> None:
+        """As terminals do it: what is lost at the top has scrolled away, and the cursor with it."""
+        lines = lines or self.lines
+        over = max(self.cursor.y + 1 - lines, 0)
+        row, self.cursor.y = self.cursor.y - over, self.lines - 1
+        for _ in range(over):
+            self.index()
+        for below in range(lines, self.lines):
+            self.buffer.pop(below, None)
+        self.lines, self.cursor.y = min(lines, self.lines), row
+        super().resize(lines, columns)
+        self.ensure_hbounds()
+
 
 class Terminal:
     """One program, its pty and its screen. Call `pump` often, or the program blocks."""
