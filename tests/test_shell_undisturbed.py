@@ -15,11 +15,6 @@ SEARCH = "(reverse-i-search)`on': /ping one"
 
 
 @pytest.fixture
-def ann(shells, chatd):
-    return shells.log_in(chatd, "ann")
-
-
-@pytest.fixture
 def ben(shells, chatd, ann):
     return Flood(shells, chatd, "ben")
 
