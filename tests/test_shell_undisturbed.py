@@ -32,6 +32,13 @@ def stands(shells, terminal, text, prompts=1):
     shells.until(lambda: kept(shells).strip() == text, "the draft on the disk")
 
 
+def rests(shells, terminal, text):
+    """Nothing more is to be drawn: a key comes behind all that the terminal was asked for."""
+    for key, line in (("!", f"{text}!"), ("\x7f", text)):
+        terminal.type(key)
+        shells.until(lambda line=line: line_of(terminal) == line, f"the line {line!r}")
+
+
 # --- what is typed ---
 
 
@@ -155,6 +162,8 @@ def test_another_size(shells, ann, ben, line):
     ann.type(line)
     for size in ((10, 40), (30, 100), (24, 80)):
         ben.say(5)
+        ben.all_stand(ann)
+        rests(shells, ann, line)
         ann.resize(*size)
         ben.say(5)
         stands(shells, ann, line)
@@ -170,10 +179,11 @@ def test_another_size(shells, ann, ben, line):
 
 def test_one_row_and_back(shells, ann, ben):
     ann.type("short")
-    stands(shells, ann, "short")
+    rests(shells, ann, "short")
     ann.resize(1, 80)
     ben.say(5)
-    shells.until(lambda: ann.row == f"{PROMPT} short", "the line")
+    ben.all_stand(ann)
+    rests(shells, ann, "short")
     ann.resize(24, 80)
     ben.say(5)
     stands(shells, ann, "short")

@@ -99,6 +99,8 @@ class Terminal:
             os.write(self.child.child_fd, data)
 
     def resize(self, rows: int, columns: int) -> None:
+        while not self.ended and select.select([self.child.child_fd], [], [], 0)[0]:
+            self.take()  # what was written for the old size
         self.screen.resize(rows, columns)
         self.child.setwinsize(rows, columns)
 
