@@ -19,7 +19,6 @@ from harness.language import load_scenario
 from harness.run import Options
 from harness.runner import run_scenario
 
-pytestmark = pytest.mark.timeout(1800)  # seconds; most of them are the servers' own delays
 PATHS, DELAYS = ("thread", "queue", "timer"), (0.0, 0.2, 2.0)
 ROUNDS, FEW, PART = 100, 20, 10  # rounds of a sound proof, of the others, and of one job
 SIDE_BY_SIDE = 12
