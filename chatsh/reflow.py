@@ -15,15 +15,12 @@ from prompt_toolkit.data_structures import Point
 
 # What tells of a terminal that wraps anew. To take another for one would erase other people's
 # lines; not to know one leaves a row too much.
-_VARIABLES = ("TMUX", "VTE_VERSION", "KITTY_WINDOW_ID", "ALACRITTY_WINDOW_ID")
-_TERMS = ("tmux", "xterm-kitty", "alacritty", "foot")
-_SCREEN = "STY"  # GNU screen cuts off, in whatever terminal it runs
+_VARIABLES = ("TMUX", "STY", "VTE_VERSION", "KITTY_WINDOW_ID", "ALACRITTY_WINDOW_ID")
+_TERMS = ("tmux", "screen", "xterm-kitty", "alacritty", "foot")
 
 
 def wraps_anew(env: Mapping[str, str] = os.environ) -> bool:
     """Whether the terminal of this environment is known to."""
-    if _SCREEN in env:
-        return False
     return env.get("TERM", "").startswith(_TERMS) or any(name in env for name in _VARIABLES)
 
 

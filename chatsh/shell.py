@@ -233,7 +233,8 @@ class Shell(Cmd):
     def _ask_plainly(self, prompt: str) -> str:
         self._blocked = True
         try:
-            return getpass.getpass(prompt)
+            with self._lent():
+                return getpass.getpass(prompt)
         except (EOFError, KeyboardInterrupt):
             self._write("\n")
             raise
@@ -449,13 +450,17 @@ def _handling(
 
 @contextlib.contextmanager
 def quiet_terminal(fd: int) -> Iterator[list[Any]]:
-    """Echo off, also while no prompt is there; yields what was before, and puts it back in the end.
+    """Keys as they are, also while no prompt is there; yields what was before, and restores it.
 
-    Keys typed between two prompts would else appear twice: once from the terminal itself.
+    The terminal itself would show those typed between two prompts, edit them, take Enter for
+    another key and Ctrl-D for none, and drop what is pasted beyond the length of its line.
     """
     before = termios.tcgetattr(fd)
     quiet = [*before]
-    quiet[3] &= ~termios.ECHO
+    quiet[0] &= ~(termios.ICRNL | termios.IXON)
+    quiet[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+    quiet[6] = [*before[6]]
+    quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 1, 0
     termios.tcsetattr(fd, termios.TCSANOW, quiet)
     try:
         yield before
