@@ -253,8 +253,8 @@ class Conversation:
         self._front.show(render.notice(self._logs.where))
 
     def _help(self, wanted: Help) -> None:
-        command = wanted.command
-        shown = helping.one(command) if command else helping.overview(self._front.columns())
+        command, width = wanted.command, self._front.columns()
+        shown = helping.one(command, width) if command else helping.overview(width)
         self._front.show(shown)
 
     def _more(self, wanted: More) -> None:

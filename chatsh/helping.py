@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -25,10 +26,11 @@ def overview(width: int | None) -> Text:
     return lines([*tables, Text(SLASHES, QUIET), Text(MORE, QUIET)])
 
 
-def one(command: Command) -> Text:
-    """What one command does, how it may be typed, and what is typed for example."""
+def one(command: Command, width: int | None = None) -> Text:
+    """What one command does, how it may be typed and an example, in rows so wide; None: any."""
     usage = len(command.usage)
-    shown = _explained(command, usage if usage <= LONGEST else 0)
+    beside = usage <= LONGEST and (width is None or width >= NARROW)
+    shown = _explained(command, usage if beside else 0, width)
     return Text("\n".join([shown, "for example:", *(f"  {line}" for line in command.examples)]))
 
 
@@ -45,13 +47,16 @@ def _others(command: Command) -> tuple[str, ...]:
     return (*command.words[1:], *command.also)
 
 
-def _explained(command: Command, width: int) -> str:
+def _explained(command: Command, column: int, width: int | None = None) -> str:
     """The command, what it does beside it or below it, and its other forms below that."""
     others = _others(command)
-    also = f"\n{'':{width}}  also: {'  '.join(others)}" if others else ""
-    if len(command.usage) > width:  # as long as a line itself
-        return f"{command.usage}\n{'':{width}}  {command.does}{also}"
-    return f"{command.usage:<{width}}  {command.does}{also}"
+    told = [command.does, *([f"also: {'  '.join(others)}"] if others else [])]
+    if width is not None:
+        told = [row for text in told for row in textwrap.wrap(text, width - column - 2)]
+    rows = [f"{'':{column}}  {row}" for row in told]
+    if len(command.usage) > column:  # as long as a line itself
+        return "\n".join([command.usage, *rows])
+    return "\n".join([f"{command.usage:<{column}}  {told[0]}", *rows[1:]])
 
 
 def _table(topic: Topic, width: int) -> Text:

@@ -68,6 +68,15 @@ def test_one_command_shows_its_forms_what_it_does_and_examples():
     ]
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 132])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one.words[0])
+def test_one_command_is_wrapped_between_words(command, width):
+    rows = helping.one(command, width).plain.split("\n")
+    told = rows[: rows.index("for example:")]
+    assert all(cells(row) <= width for row in told if row != command.usage)
+    assert words(command.does) in words("\n".join(told))
+
+
 def test_no_command_of_the_readme_is_unknown():
     section = README[README.index("## The shell") : README.index("## The harness")]
     typed = set(re.findall(r"`(/[a-z]+)", section))
