@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from chatsh import render
 from chatsh.conversation import Conversation
 from chatsh.lines import LineFront, Lines
 from chatsh.link import Link
@@ -39,7 +40,8 @@ class Batch(LineFront[Shown]):
         """Nobody is there to be called."""
 
     def edit(self, text: str) -> str | None:
-        """Nobody is there to write."""
+        """There is no screen that an editor could have."""
+        self.show(render.complaint(render.NO_EDITOR))
         return None
 
     def secret(self, prompt: str) -> str | None:

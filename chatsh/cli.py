@@ -150,9 +150,14 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds <= LONGEST:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(
+            f"it takes seconds, up to {LONGEST}, not {harmless(text) or 'nothing'}"
+        )
     return seconds
 
 

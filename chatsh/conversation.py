@@ -240,8 +240,9 @@ class Conversation:
         self._request(request)
 
     def _tell_status(self, wanted: Status) -> None:
+        nothing = f"You have sent nothing to {wanted.name}." if wanted.name else render.NOTHING_SENT
         lines = self._statuses.lines(wanted.name)
-        self._front.show(render.notice_lines(lines or ["You have sent nothing yet."]))
+        self._front.show(render.notice_lines(lines or [nothing]))
 
     def _complain(self, complaint: Complaint) -> None:
         self._front.show(render.complaint(complaint.text))
@@ -344,7 +345,7 @@ class Conversation:
         client = self._link.client
         others = [name for name in (*client.users, *client.groups) if name != client.name]
         if error.error in UNKNOWN and (hint := did_you_mean(_named(request), others)):
-            self._front.show(render.notice(hint))
+            self._front.show(render.notice(f"{hint} {render.AGAIN}"))
 
     def _said(self, answered: Answered) -> Shown:
         """Our own message, once the server has it."""
@@ -441,7 +442,9 @@ class Conversation:
         History: lambda self, answered: self.transcript.page(
             answered.reply, self._link.client.name
         ),
-        Set: lambda _, __: render.notice("Your settings are changed."),
+        Set: lambda _, answered: render.notice(
+            render.SHARED if answered.request.receipts else render.NOT_SHARED
+        ),
         AskSeen: lambda _, answered: render.seen(answered.reply),
         Newname: lambda self, _: render.notice(f"You are now {self._link.client.name}."),
         Register: lambda _, __: render.notice("Your name is protected now."),

@@ -625,7 +625,7 @@ COMMANDS = (
     Command(
         ("/history",),
         "[NAME or GROUP] [COUNT]",
-        "show what was said last",
+        f"show what was said last: {DEFAULT_PAGE} messages, or COUNT",
         _history,
         takes=Names.PERSON | Names.GROUP,
         topic=Topic.FIND,

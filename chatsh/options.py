@@ -70,7 +70,7 @@ def explained(settings: Settings, name: str) -> Text:
     """One setting, with everything it can be. Raises `SettingsError`."""
     field = setting(name)
     now = f"It is {_value(settings, name)}; the default is {_value(DEFAULTS, name)}."
-    return Text(f"{name}: {field.does}\n{now} /set {name} takes {field.typed}, or default.")
+    return Text(f"{name}: {field.does}\n{now}\n/set {name} takes {field.typed}, or default.")
 
 
 def _value(settings: Settings, name: str) -> str:

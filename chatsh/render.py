@@ -44,6 +44,11 @@ NOT_FOLDED = "No text of that number is folded; the last row of a folded one tel
 KEPT = "You are not connected; your line is kept and sent when the connection is back."
 
 NOTHING_WAITS = "Nothing waits to be seen."
+NOTHING_SENT = "You have sent nothing yet."
+AGAIN = "If so, type it again."  # or else the answer to the question would be a message
+SHARED = "Others learn what you have read."
+NOT_SHARED = "Nobody learns what you have read."
+NO_EDITOR = "There is no editor here; type the text itself."
 UNDISTURBED = "Nobody can call you now; /dnd off lets them again."
 CALLED = "You are called for what is said to you alone, and where your name is said."
 OFFLINE = "not connected, trying again"

@@ -52,14 +52,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     times: Annotated[
         Literal["gaps", "each", "off"],
-        Meta(description="when it was said: after gaps, on each, never"),
+        Meta(description="when it was said: on each, after gaps, never"),
     ] = "gaps"
     fold: Annotated[
         int, Meta(ge=0, le=100_000, description="rows shown of a long text; 0: all")
     ] = 12
     theme: Annotated[
         Literal["plain", "mono", "vivid"],
-        Meta(description="colours: the terminal's own, none, many"),
+        Meta(description="colours: none, the terminal's own, many"),
     ] = "plain"
     notify: Annotated[
         Literal["off", "bell", "osc9", "osc777", "desktop"],

@@ -37,7 +37,7 @@ def test_the_dialogue_of_three_is_recorded_from_a_script_and_passes(tmp_path, pr
     told = "everyone sees: 'client2: Hello!'"
     refused = " 'server: User \"client4\" is not connected to the server.'"
     if profile == CHATD:
-        refused = f"\n      -{refused}\n      - 'did you mean client2?'"
+        refused = f"\n      -{refused}\n      - 'did you mean client2? If so, type it again.'"
     assert (
         out.read_text().partition("\n\n")[2]
         == f"""steps:

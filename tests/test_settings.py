@@ -244,8 +244,9 @@ def test_set_shows_every_setting_in_a_table_of_80_columns():
 def test_set_with_a_name_says_what_is_possible():
     _, lines = do("/set THEME")
     assert lines == [
-        "theme: colours: the terminal's own, none, many",
-        "It is plain; the default is plain. /set theme takes mono, plain or vivid, or default.",
+        "theme: colours: none, the terminal's own, many",
+        "It is plain; the default is plain.",
+        "/set theme takes mono, plain or vivid, or default.",
     ]
 
 

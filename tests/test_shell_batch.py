@@ -105,12 +105,13 @@ def test_a_pipe_reads_nothing_in_the_sense_of_a_person(chatd):
 
 
 def test_a_refused_request_is_shown_and_the_script_goes_on(chatd):
-    done = run(chatd, "bob", text="/wo\nbob|x\n/dm\n/register\n/ping last\n")
+    done = run(chatd, "bob", text="/wo\nbob|x\n/dm\n/edit\n/register\n/ping last\n")
     assert done.returncode == 0
     assert said(done) == [
         "There is no command /wo; did you mean /who?",
         "server: You cannot send a message to yourself.",
         "Usage: /dm NAME TEXT",
+        "There is no editor here; type the text itself.",
         "No password was given; your name stays as it is.",
         "pong last",
     ]

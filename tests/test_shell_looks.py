@@ -121,8 +121,8 @@ NEAR = [
 @pytest.mark.parametrize(("line", "first"), NEAR)
 def test_a_misspelt_name_is_asked_about_below_the_servers_line(shells, ann, ben, line, first):
     ann.enter(line)
-    shells.sees(ann, "did you mean ben?")
-    assert below(ann, first, 2) == [first, "did you mean ben?"]
+    shells.sees(ann, "did you mean ben? If so, type it again.")
+    assert below(ann, first, 2) == [first, "did you mean ben? If so, type it again."]
     assert not any("hi" in text for text in ben.heard)
 
 
@@ -130,8 +130,9 @@ def test_a_misspelt_group_is_asked_about(shells, ann, ben):
     ben.send(Group("create", "team", ["ann"]))
     shells.sees(ann, "ben has made the group team: ben, ann.")
     ann.enter("/group rename taem staff")
-    shells.sees(ann, "did you mean team?")
-    assert below(ann, 'server: There is no group "taem".', 2)[1] == "did you mean team?"
+    shells.sees(ann, "did you mean team? If so, type it again.")
+    first = 'server: There is no group "taem".'
+    assert below(ann, first, 2) == [first, "did you mean team? If so, type it again."]
 
 
 def test_a_name_like_no_other_is_not_asked_about(shells, ann, ben):

@@ -47,9 +47,8 @@ def test_what_is_set_holds_at_once_and_the_next_time(shells, chatd):
     leave(shells, ann)
     again = shells.log_in(chatd, "ann")
     again.enter("/set fold")
-    shells.sees(
-        again, "It is 3; the default is 12. /set fold takes a number from 0 to 100000, or defaul"
-    )
+    shells.sees(again, "It is 3; the default is 12.")
+    shells.sees(again, "/set fold takes a number from 0 to 100000, or default.")
     shells.at(again, PROMPT)
 
 
