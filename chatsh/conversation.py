@@ -8,6 +8,7 @@ as something still to be done: the first thread decides, when it shows things, w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -171,22 +172,30 @@ class Conversation:
 
     def keep_unsent(self) -> None:
         """Put what has no answer now, at the end, where the next shell finds it."""
-        pending = self._link.client.pending.items()
-        left = {key: said for key, said in pending if isinstance(said, Unanswered)}
-        unsent = self._unsent | left
-        if unsent == self._kept:
-            return
-        spool = Spool(*self._own())
         try:
-            if spool.path != self._spool.path:  # we have another name now
-                unsent = spool.load() | unsent
-                self._spool.save({})
-            spool.save(unsent)
+            left = self._spool_pending()
         except OSError as error:
             self._front.show(render.complaint(f"{render.NOT_KEPT} {error.strerror}"))
         else:
             if left:
                 self._front.show(render.complaint(render.KEPT_FOR_LATER))
+
+    def _spool_pending(self) -> bool:
+        """Write what has no answer where the next shell finds it; whether there is any of ours.
+
+        Raises `OSError`.
+        """
+        pending = self._link.client.pending.items()
+        left = {key: said for key, said in pending if isinstance(said, Unanswered)}
+        unsent = self._unsent | left
+        if unsent != self._kept:
+            spool = Spool(*self._own())
+            if spool.path != self._spool.path:  # we have another name now
+                unsent = spool.load() | unsent
+                self._spool.save({})
+            spool.save(unsent)
+            self._spool, self._kept = spool, unsent
+        return bool(left)
 
     def _send_unsent(self, wanted: Unsent) -> None:
         unsent, self._unsent = self._unsent, {}
@@ -216,6 +225,8 @@ class Conversation:
     def _request(self, request: Request, key: str = "") -> None:
         self._link.send(request, key)
         if self._down:
+            with contextlib.suppress(OSError):  # that is told at the end, where it counts
+                self._spool_pending()  # now, for whatever may end this shell
             self._front.show(render.complaint(render.KEPT))
             self.keeper.hurry()
 

@@ -13,6 +13,7 @@ import msgspec
 from chatd.wire.names import same
 from chatsh.private import file_of, replace_file
 
+LARGEST = 1_000_000  # bytes of a file that is read
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -23,8 +24,9 @@ class Drafts:
         self._path = file_of("drafts", server, name)
         self._texts: dict[str, str] = {}
         # What cannot be read holds no draft.
-        with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeError, RecursionError):
-            self._texts = _decode(self._path.read_bytes())
+        unreadable = (OSError, msgspec.MsgspecError, UnicodeError, RecursionError)
+        with contextlib.suppress(*unreadable), self._path.open("rb") as file:
+            self._texts = _decode(file.read(LARGEST))
 
     def of(self, talk: str) -> str:
         """What is begun in this conversation."""
