@@ -26,10 +26,14 @@ class Flood:
     def say(self, lines: int) -> None:
         """So many more, while the screens are kept reading."""
         for _ in range(lines):
-            text = f"line {len(self.lines)}"
-            self.lines.append(f"{self.name}: {text}")
-            self._peer.send(OutgoingBroadcast(text))
-            self._shells.until(lambda: self._peer.settled, "an acknowledgement")
+            self.burst(1)
+
+    def burst(self, lines: int) -> None:
+        """So many more, and none of them waits for another."""
+        for number in range(len(self.lines), len(self.lines) + lines):
+            self.lines.append(f"{self.name}: line {number}")
+            self._peer.send(OutgoingBroadcast(f"line {number}"))
+        self._shells.until(lambda: self._peer.settled, "an acknowledgement")
 
     def all_stand(self, terminal: Terminal) -> None:
         """Wait for the last of them; then each stands there once, in order."""
