@@ -30,11 +30,12 @@ from chatsh.destination import (
     is_port,
     out_of_range,
     place,
+    rather,
     without_questions,
 )
 from chatsh.exits import ExitCode
 from chatsh.lines import Lines, silence
-from chatsh.link import TIMEOUT, Address, Link, LinkError, LoginRefusedError
+from chatsh.link import TIMEOUT, Address, Link, LinkError, LoginRefusedError, UnknownHostError
 from chatsh.settings import SettingsError, load
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
@@ -382,7 +383,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return ExitCode.USAGE
     except LinkError as error:
-        print(f"chatsh: {error}", file=sys.stderr)
+        unknown = isinstance(error, UnknownHostError)
+        hint = rather(arguments.where, arguments.settings.servers) if unknown else ""
+        print(f"chatsh: {error}{hint}", file=sys.stderr)
         return ExitCode.CANNOT_CONNECT
     except LoginRefusedError as error:
         print(error, file=sys.stderr)

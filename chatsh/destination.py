@@ -47,6 +47,17 @@ def place(words: Sequence[str], profiles: Mapping[str, Server] | None = None) ->
     return Destination(host, int(port) if port else None, name)
 
 
+def rather(words: Sequence[str], profiles: Mapping[str, Server]) -> str:
+    """What may have been meant by a host that nobody knows; empty where there is no telling."""
+    if len(words) == 2:
+        host, port = sorted(words, key=is_port)
+        name = shown(host)
+        return f'; if {name} is your name: chatsh "" {port} {name}' if "." not in host else ""
+    if len(words) == 1 and profiles:
+        return f"; the servers of your settings are: {harmless(', '.join(profiles))}"
+    return ""
+
+
 def without_questions(
     given: Destination, profiles: Mapping[str, Server], variable: str | None
 ) -> Destination:

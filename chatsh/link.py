@@ -58,6 +58,10 @@ class LinkError(Exception):
     """There is no connection; the text is one sentence with host, port and reason."""
 
 
+class UnknownHostError(LinkError):
+    """The host name means nothing here."""
+
+
 class LoginRefusedError(Exception):
     """The server does not open a session; `error` is what it said."""
 
@@ -92,7 +96,7 @@ def connect(address: Address, timeout: float) -> socket.socket:
     except (socket.gaierror, UnicodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
         why = f"that host name cannot be resolved ({reason})"
-        raise LinkError(f"cannot connect to {address}: {why}") from error
+        raise UnknownHostError(f"cannot connect to {address}: {why}") from error
     except TimeoutError as error:
         why = f"no answer within {timeout:g} seconds (timed out)"
         raise LinkError(f"cannot connect to {address}: {why}") from error

@@ -27,7 +27,7 @@ from chatd.wire.messages import (
 )
 from chatsh import objects, render, wording
 from chatsh.client import Client
-from chatsh.destination import Destination, UsageError, without_questions
+from chatsh.destination import Destination, UsageError, rather, without_questions
 from chatsh.link import Address, Keeper, Link
 from chatsh.script import messages
 from chatsh.settings import Server
@@ -531,6 +531,31 @@ def test_a_profile_of_the_settings_is_a_destination(chatd, config):
         assert done.returncode == 0
         assert done.stdout.startswith(f"connecting to server at 127.0.0.1, {chatd.port}\n")
         assert first(ann, IncomingBroadcast).sender == "ana"
+
+
+NOT_A_HOST = [
+    (["8000", "ben"], '; if ben is your name: chatsh "" 8000 ben'),
+    (["ben", "8000"], '; if ben is your name: chatsh "" 8000 ben'),
+    (["wrok"], "; the servers of your settings are: home, work"),
+    (["chat.example", "8000"], ""),
+    (["ben", "8000", "ana"], ""),
+    ([], ""),
+]
+
+
+@pytest.mark.parametrize(("words", "hint"), NOT_A_HOST)
+def test_what_may_have_been_meant_by_an_unknown_host(words, hint):
+    assert rather(words, {"home": Server(), "work": Server()}) == hint
+
+
+def test_a_misspelt_profile_is_told_with_those_there_are(config):
+    file, env = config
+    file.write_text('[servers.work]\nhost = "127.0.0.1"\n')
+    done = subprocess.run(
+        [*CHATSH, "wrok.invalid", "--to", "ann", "hi"], env=env, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.endswith("; the servers of your settings are: work\n")
 
 
 @pytest.mark.parametrize("words", [["--to", "ann", "hi"], ["localhost", "8000", "bob"]])
