@@ -24,6 +24,7 @@ from cmd2 import rich_utils as ru
 from cmd2.parsing import StatementParser
 from prompt_toolkit.application import Application, create_app_session
 from prompt_toolkit.application.current import get_app_or_none
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
@@ -127,11 +128,24 @@ class Shell(Cmd):
         session.history = typed_lines(lambda: self._conversation.settings.history)
         session.default_buffer.history = session.history
         session.prompt_continuation = ""
-        session.default_buffer.on_text_changed += lambda line: self._view.keep_draft(line.text)
+        session.default_buffer.on_text_changed += self._changed
         # Whoever presses a key has seen what stands on the screen.
         session.app.key_processor.before_key_press += lambda _: self._view.attended()
         keys.listen_for_focus(session.input, self._view.attention.focused)
         self._follow_size(session.app)
+
+    def _changed(self, line: Buffer) -> None:
+        appended = line.text[:-1] == self._view.draft
+        self._view.keep_draft(line.text)
+        app = get_app_or_none()
+        if self._dumb and not appended and app and app.loop:
+            app.loop.call_soon(self._draw_anew)
+
+    def _draw_anew(self) -> None:
+        """On a dumb terminal prompt_toolkit shows nothing of an edit but the last character."""
+        app = get_app_or_none()
+        if app and app.is_running and not app.is_done:
+            self._write(f"\n{self._prompt()}{app.current_buffer.text}")
 
     def _do(self, statement: Statement) -> bool:
         self._conversation.enter(statement.raw)
@@ -347,7 +361,7 @@ class Shell(Cmd):
             self._drain()  # there, prompt_toolkit calls no pre_prompt
         with patch_stdout():  # a net for what a library might print
             return self.main_session.prompt(
-                self._prompt,
+                self._prompt_and_draft if self._dumb else self._prompt,
                 default=self._view.draft,
                 pre_run=self.pre_prompt,
                 handle_sigint=False,
@@ -362,6 +376,10 @@ class Shell(Cmd):
             return self._question
         waiting = self._view.waiting if self._dumb else ""  # others have a status line for it
         return f"({waiting}) {self._conversation.prompt}" if waiting else self._conversation.prompt
+
+    def _prompt_and_draft(self) -> str:
+        """On a dumb terminal prompt_toolkit does not show what a line begins with."""
+        return self._prompt() + self._view.draft
 
     def cmdloop(self, intro: Any = "") -> int:
         """Read and do lines until somebody leaves; the exit code."""

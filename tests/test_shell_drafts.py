@@ -61,6 +61,26 @@ def test_a_shell_that_is_killed_while_somebody_types_loses_the_last_key_at_most(
         )
 
 
+def test_a_terminal_that_can_do_nothing_shows_a_draft_and_every_edit(shells, chatd):
+    ben = shells.peer(chatd, "ben")
+    ann = shells.log_in(chatd, "ann", TERM="dumb")
+    ann.type("begum")
+    shells.at(ann, f"{PROMPT} begum")
+    ann.type("\x7f")
+    shells.at(ann, f"{PROMPT} begu")
+    ann.type("n\x1b[D\x1b[D")
+    ann.type("XY")
+    shells.at(ann, f"{PROMPT} begXYun")
+    os.kill(ann.child.pid, signal.SIGKILL)
+    shells.ends(ann)
+    shells.until(lambda: any("ann has lost" in text for text in ben.heard), "the loss")
+    again = shells.start_shell(chatd, "ann", TERM="dumb")
+    shells.at(again, f"{PROMPT} begXYun")
+    again.enter("!")
+    shells.hears(ben, "begXYun!")
+    shells.at(again, PROMPT)
+
+
 WRONG = {
     "no JSON": b"garbage \xff\x00",
     "other JSON": b'{"everyone": 3}',
