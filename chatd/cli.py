@@ -16,6 +16,8 @@ from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
 from chatd.log import ServerLog
 from chatd.net.listen import listen
 from chatd.passwords import set_password
+from chatd.store.base import Store
+from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 from chatd.store.transfer import backup, export, import_
 from chatd.wire.errors import ChatError, ConfigError, StoreError
@@ -42,10 +44,7 @@ def serve(config: Config) -> int:
     sockets = _listen(config)
     port: int = sockets[0].getsockname()[1]
     folder = config.data_for(port)
-    try:
-        store = SqliteStore(folder)
-    except StoreError as error:
-        raise ConfigError(str(error)) from error
+    store = _open_store(config, folder)
     log = ServerLog(config.log or folder / "server.log")
     try:
         numbers = count(store.first_free_number())
@@ -57,6 +56,13 @@ def serve(config: Config) -> int:
     finally:
         store.close()
         log.close()
+
+
+def _open_store(config: Config, folder: Path) -> Store:
+    try:
+        return MemoryStore() if config.store == "memory" else SqliteStore(folder)
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _listen(config: Config) -> list[socket.socket]:

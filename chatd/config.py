@@ -19,6 +19,7 @@ from chatd.wire.names import check_name
 DEFAULT_PORT = 8000
 UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3}
 LogContent = Literal["full", "meta", "none"]
+StoreKind = Literal["sqlite", "memory"]
 
 EPILOG = """\
 chatd passwd FILE NAME    adds NAME to a password file, or changes its password
@@ -37,6 +38,7 @@ class Config(Struct, frozen=True, kw_only=True):
     host: str = ""  # "": all addresses
     port: int = DEFAULT_PORT  # 0: a free one
     passwords: Path | None = None
+    store: StoreKind = "sqlite"
     data: Path | None = None  # None: the user's state folder, one per port
     log: Path | None = None  # None: server.log in the data folder
     log_content: LogContent = "full"
@@ -61,6 +63,7 @@ def parse(argv: Sequence[str]) -> Config:
         host=args.host,
         port=_port(args.port),
         passwords=args.passwords,
+        store=args.store,
         data=args.data,
         log=args.log,
         log_content=args.log_content,
@@ -106,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         help="who may enter, a line each: `name password` or `name:password`")  # fmt: skip
     add("--host", default="", help="address to listen on (default: all, IPv4 and IPv6)")
     add("--data", type=Path, metavar="DIR", help="folder of the log and the accounts")
+    add("--store", choices=StoreKind.__args__, default="sqlite",  # type: ignore[attr-defined]
+        help="memory keeps nothing beyond this run: for measuring (default: sqlite)")  # fmt: skip
     add(
         "--log", type=Path, metavar="FILE", help="log file (default: server.log in the data folder)"
     )

@@ -41,6 +41,8 @@ def test_every_option_arrives():
             "5",
             "--selector",
             "select",
+            "--store",
+            "memory",
         ]
     )
     assert config.host == "::1"
@@ -48,6 +50,7 @@ def test_every_option_arrives():
     assert (config.log_content, config.guests, config.max_clients) == ("meta", True, 5)
     assert config.operators == {"ann", "bob"}
     assert config.selector == "select"
+    assert config.store == "memory"
 
 
 @pytest.mark.parametrize(
