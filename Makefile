@@ -7,6 +7,7 @@ BIN    := .venv/bin
 JOBS   ?= 4
 SEED   ?= 1
 ROUNDS ?= 100
+BENCH  ?=
 LINES  := chatd chatsh harness scenarios tests scripts examples benchmarks server.py client.py
 
 # The tests start our programs thousands of times; each module is compiled once.
@@ -40,6 +41,9 @@ prove: .venv/run.stamp   ## tell lies about every scenario; those that miss too 
 shots: .venv/run.stamp ## draw the README's pictures from real runs
 	@$(BIN)/python -m scripts.shots
 
+bench: .venv/run.stamp  ## ours beside ngircd, InspIRCd and a bare relay, half an hour; renews benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.compare --results benchmarks/RESULTS.md $(BENCH)
+
 bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `import cmd2`
 	$(BIN)/python -m benchmarks.startup
 
@@ -71,4 +75,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove selectors faults lint types check clean bench-startup
+.PHONY: help chat demo shots test prove selectors faults lint types check clean bench bench-startup
