@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -328,12 +328,23 @@ def main() -> int:
             _rounds(lab, chosen, result)
         except KeyboardInterrupt:
             print("\ninterrupted; everything that was started is ended", file=sys.stderr)
-            return 130
+            return 128 + signal.SIGINT
+        finally:
+            _end_children()
     rows = [row for row in ROWS if row.workload in chosen]
     print(as_table(result, rows))
     if args.results:
         _write(args.results, result, args.quick)
     return 1 if result.void else 0
+
+
+def _end_children() -> None:
+    """A signal may have come between a start and the place where its end is seen to."""
+    left = psutil.Process().children(recursive=True)
+    for one in left:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left)
 
 
 def _present(names: Sequence[str]) -> list[Program]:
