@@ -111,6 +111,7 @@ class Daemon:
     def _serve(self) -> int:
         try:
             while not self._over():
+                self._log.flush()
                 self.loop.turn()
         except Exception:
             return self._crashed()
@@ -196,6 +197,7 @@ class Daemon:
         for conn in _taken_out(self._peers.overrun):
             self._run(self._hub.not_reading(conn, self._now()))
             self._peers.abort(conn)
+        self._log.flush()
 
     def drained(self, connection: Connection) -> None:
         """See `Application`."""

@@ -1,4 +1,8 @@
-"""`server.log`: one line of key=value pairs for each thing that happened, mode 0600, rotated."""
+"""`server.log`: one line of key=value pairs for each thing that happened, mode 0600, rotated.
+
+Lines are gathered, and written with one call by `flush`, which the daemon does before anybody is
+told what they are about: system calls for each line cost more than a message to fifty receivers.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from chatd.wire.text import timestamp
 
 SIZE = 10_000_000  # bytes of one file
 KEPT = 5  # older files
+GATHERED = 1000  # lines that wait at most
 
 _BARE = re.compile(r"[\w.@:/+*\[\]-]+")
 
@@ -28,6 +33,8 @@ class ServerLog:
     def __init__(self, path: Path) -> None:
         """Raises `ConfigError` where the file cannot be written."""
         self.path = path
+        self._lines: list[str] = []
+        self._time = (-1, "")  # milliseconds, and as text: many lines have the same
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._handler = _Handler(path)
@@ -38,32 +45,58 @@ class ServerLog:
 
     def write(self, ts: int, event: str, fields: Mapping[str, str | int | None]) -> None:
         """One line; `ts` in milliseconds since 1970, fields without a value left out."""
+        if self._time[0] != ts:
+            self._time = ts, timestamp(ts)
         pairs = [f"{key}={_value(value)}" for key, value in fields.items() if value is not None]
-        self._line(" ".join([f"time={timestamp(ts)}", f"event={event}", *pairs]))
+        self._lines.append(" ".join([f"time={self._time[1]}", f"event={event}", *pairs]))
+        if len(self._lines) >= GATHERED:
+            self.flush()
 
     def traceback(self, text: str) -> None:
         """The lines of a traceback, marked so that no one takes them for events."""
-        self._line("\n".join(f"  | {line}" for line in text.splitlines()))
+        self._lines += [f"  | {line}" for line in text.splitlines()]
+        self.flush()  # whatever becomes of us now
 
     def reopen(self) -> None:
         """Begin the file anew, after somebody has moved it away."""
+        self.flush()
         self._handler.close()
 
     def close(self) -> None:
         """Flush and close."""
+        self.flush()
         self._handler.close()
 
-    def _line(self, text: str) -> None:
-        self._handler.handle(logging.makeLogRecord({"msg": text}))
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._lines:
+            text, self._lines = "\n".join(self._lines), []
+            self._handler.handle(logging.makeLogRecord({"msg": text}))
 
 
 class _Handler(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         self._complained = False
+        self._bytes: int | None = None  # in the file; None where it has no size
         super().__init__(path, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8")
 
     def _open(self) -> TextIOWrapper:
-        return TextIOWrapper(FileIO(self.baseFilename, self.mode, opener=_private), self.encoding)
+        file = FileIO(self.baseFilename, self.mode, opener=_private)
+        about = os.fstat(file.fileno())
+        self._bytes = about.st_size if stat.S_ISREG(about.st_mode) else None
+        return TextIOWrapper(file, self.encoding)
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - logging's name
+        """By our own count: the library's asks the file system five times."""
+        if self.stream is None:  # closed, to be begun anew
+            self.stream = self._open()
+        return self._bytes is not None and self._bytes + _size(record) >= self.maxBytes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write, and count."""
+        super().emit(record)
+        if self._bytes is not None:
+            self._bytes += _size(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """A full disk is told once; a server that stops for its log helps nobody."""
@@ -71,6 +104,10 @@ class _Handler(RotatingFileHandler):
             self._complained = True
             reason = sys.exc_info()[1]
             print(f"chatd: cannot write {self.baseFilename}: {reason}", file=sys.stderr)
+
+
+def _size(record: logging.LogRecord) -> int:
+    return len(record.getMessage().encode(errors="replace")) + 1
 
 
 def _private(path: str, flags: int) -> int:

@@ -21,6 +21,7 @@ def log(tmp_path):
 
 
 def lines(log: ServerLog) -> list[str]:
+    log.flush()
     return log.path.read_text("utf-8").splitlines()
 
 
@@ -48,6 +49,7 @@ def test_it_is_rotated_and_a_few_older_ones_are_kept(log, monkeypatch):
     monkeypatch.setattr(log._handler, "maxBytes", 1000)
     for number in range(200):
         log.write(0, "message", {"seq": number, "text": "x" * 50})
+        log.flush()
     files = sorted(log.path.parent.iterdir())
     assert len(files) == module.KEPT + 1
     assert all(stat.S_IMODE(one.stat().st_mode) == 0o600 for one in files)
@@ -65,6 +67,7 @@ def test_a_traceback_can_be_taken_for_no_event(log):
 def test_no_text_makes_a_second_line_or_drives_a_terminal(log, text: str):
     before = len(log.path.read_bytes().split(b"\n"))
     log.write(0, "message", {"text": text})
+    log.flush()
     data = log.path.read_bytes()
     assert len(data.split(b"\n")) == before + 1
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", data.decode())
@@ -84,6 +87,7 @@ def test_a_full_disk_is_told_once_and_nothing_else_happens(capsys):
     log = ServerLog(Path("/dev/full"))
     for _ in range(5):
         log.write(0, "message", {"text": "x" * 100})
+        log.flush()
     log.close()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("chatd: cannot write /dev/full: ")
@@ -95,3 +99,48 @@ def test_it_is_begun_anew_when_it_was_moved_away(log):
     log.reopen()
     log.write(0, "two", {})
     assert "event=two" in lines(log)[0]
+
+
+def test_lines_are_gathered_and_written_together_in_their_order(log):
+    for number in range(5):
+        log.write(number // 2, "message", {"seq": number})
+    assert log.path.read_text() == ""
+    assert lines(log) == [
+        f"time=1970-01-01T00:00:00.00{number // 2}Z event=message seq={number}"
+        for number in range(5)
+    ]
+
+
+def test_no_more_wait_than_a_bounded_number(log):
+    for number in range(module.GATHERED):
+        log.write(0, "message", {"seq": number})
+    assert len(log.path.read_text().splitlines()) == module.GATHERED
+
+
+def test_a_traceback_is_written_at_once_behind_what_came_before(log):
+    log.write(0, "error", {})
+    log.traceback("Traceback")
+    assert log.path.read_text().splitlines()[1:] == ["  | Traceback"]
+
+
+def test_what_was_gathered_before_the_file_was_moved_stays_with_it(log):
+    log.write(0, "one", {})
+    log.flush()
+    log.write(0, "two", {})
+    old = log.path.with_name("old")
+    log.path.rename(old)
+    log.reopen()
+    log.write(0, "three", {})
+    assert "event=three" in lines(log)[0]
+    assert [line.split("event=")[1] for line in old.read_text().splitlines()] == ["one", "two"]
+
+
+def test_a_file_that_was_there_before_counts_as_full_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "server.log"
+    path.write_text("x" * 990 + "\n")
+    monkeypatch.setattr(module, "SIZE", 1000)
+    log = ServerLog(path)
+    log.write(0, "start", {})
+    log.close()
+    assert "event=start" in path.read_text()
+    assert path.with_name("server.log.1").stat().st_size == 991
