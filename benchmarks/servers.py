@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 HERE = Path(__file__).parent
 TEXT = "x" * 64
 PATIENCE = 30.0  # seconds, only for giving up
-AT_ONCE = 256  # log-ins
+AT_ONCE = 1000  # log-ins while sessions are opened
 NEVER = 100_000_000  # for limits that are lifted
 
 
