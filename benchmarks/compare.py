@@ -40,7 +40,7 @@ from benchmarks.servers import (
 )
 
 STORM = 256  # log-ins at once
-STORMS = 5  # in a run
+STORMS = 4  # in a run
 WAITING = 10_000  # messages for one who comes back: as many as the daemon keeps for an absent one
 RATE = 200  # messages a second
 TRIES = 2  # of a run, where one is void
@@ -329,6 +329,7 @@ def main() -> int:
             _rounds(lab, chosen, result)
         except KeyboardInterrupt:
             print("\ninterrupted; everything that was started is ended", file=sys.stderr)
+            print(as_table(result, [row for row in ROWS if row.workload in chosen]))
             return 128 + signal.SIGINT
         finally:
             _end_children()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import select
 import shutil
 import socket
 import subprocess
@@ -242,9 +241,10 @@ def read_until(sock: socket.socket, wanted: bytes) -> None:
     """Throw away what comes, up to these bytes and the end of their line."""
     tail = b""
     while wanted not in tail or not tail.endswith(b"\n"):
-        if not select.select([sock], [], [], PATIENCE)[0]:
-            raise Failure(f"no {wanted!r} came")
-        data = sock.recv(65_536)
+        try:
+            data = sock.recv(65_536)
+        except TimeoutError:
+            raise Failure(f"no {wanted!r} came") from None
         if not data:
             raise Failure(f"the end came before {wanted!r}: {tail!r}")
         tail = tail[-200:] + data
