@@ -290,7 +290,7 @@ def test_waking_often_is_one_turn(served):
 
 def test_beyond_the_bound_of_clients_it_is_said_that_there_is_no_place(served):
     loop, app, _ = served
-    loop._max_clients = 1
+    loop.max_clients = 1
     admitted(loop, app)
     refused = loop.connect()
     loop.turn()
@@ -301,7 +301,7 @@ def test_beyond_the_bound_of_clients_it_is_said_that_there_is_no_place(served):
 
 def test_a_place_is_free_again_when_somebody_leaves(served):
     loop, app, _ = served
-    loop._max_clients = 1
+    loop.max_clients = 1
     client, connection = admitted(loop, app)
     client.close()
     turn_until(loop, lambda: app.what("closed"))

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatd.core.effects import Account, Append, Entry, Failed, Find, PutAccount, Recall, Stored
+from chatd.core.effects import (
+    Account,
+    Append,
+    Entry,
+    Failed,
+    Find,
+    PutAccount,
+    Recall,
+    Stored,
+    Touch,
+)
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 from chatd.wire.errors import ErrorCode
@@ -206,3 +216,20 @@ def test_no_words_to_find_are_an_error_of_the_store(store, words: str):
     assert isinstance(stored, Stored)
     assert not isinstance(page, Failed), page.why
     assert contents(store) == ["kept"]
+
+
+def test_something_written_for_nothing_is_kept_and_changes_nothing(store):
+    keep(store, said("a"))
+    before = store.commits
+    store.submit(7, Touch())
+    assert list(store.completions()) == [Stored(7)]
+    assert (store.commits, contents(store), store.last_seq()) == (before + 1, ["a"], 1)
+
+
+def test_what_is_only_read_is_no_commit(store):
+    keep(store, said("a"))
+    before = store.commits
+    store.submit(7, Find(account=1, limit=5))
+    assert len(store.completions()) == 1
+    assert store.completions() == []
+    assert store.commits == before

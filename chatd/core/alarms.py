@@ -9,7 +9,7 @@ from chatd.core import flow
 from chatd.core.effects import Alarm, Effect, Send
 from chatd.core.session import State
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.messages import Error, Ping
+from chatd.wire.messages import Ping
 
 if TYPE_CHECKING:
     from chatd.core.hub import Hub
@@ -72,7 +72,7 @@ def nothing_is_read(hub: Hub, conn: int) -> list[Effect]:
     rest = session.confirmed + hub.setup.limits.reading - hub.now.monotonic
     if rest > 0:
         return [Alarm(rest, "reading", conn)]
-    told = Send([conn], Error.of(PeerError(ErrorCode.NOT_READING), fatal=True))
+    told = hub.tell_error(conn, PeerError(ErrorCode.NOT_READING), fatal=True)
     return [told, *hub.drop(session, "not_reading", "lost")]
 
 

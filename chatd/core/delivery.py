@@ -193,5 +193,8 @@ def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) ->
     to = "*" if accounts is None else hub.name_of(entry.target)
     told = {"seq": done.seq, "kind": entry.kind, "from": entry.name, "to": to}
     text = entry.content
-    noted = Happened("message", {**told, "text": text}) if entry.kind != "event" else None
-    return [*push(hub, Row(done.seq, entry), accounts), *([noted] if noted else [])]
+    pushed = push(hub, Row(done.seq, entry), accounts)
+    if entry.kind == "event":
+        return pushed
+    hub.counts.messages[entry.kind] += 1
+    return [*pushed, Happened("message", {**told, "text": text})]

@@ -184,7 +184,11 @@ class Recall(Struct, frozen=True):
     content: str
 
 
-Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall
+class Touch(Struct, frozen=True):
+    """Write something that says nothing, to see whether anything can be kept."""
+
+
+Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall | Touch
 
 
 class Stored(Struct, frozen=True):

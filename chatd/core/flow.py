@@ -96,6 +96,7 @@ def push(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
 
 def _queue(hub: Hub, row: Row, sessions: list[Session], message: Item) -> list[Effect]:
     effects: list[Effect] = [Send([one.conn for one in sessions], message)]
+    hub.counts.deliveries += len(sessions)
     mark = _mark(row)
     personal = row.entry.target != EVERYONE
     for one in sessions:

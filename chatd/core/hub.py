@@ -21,6 +21,7 @@ from msgspec import Struct, structs
 
 from chatd.core import alarms, commands, flow
 from chatd.core.accounts import Accounts
+from chatd.core.counts import Counts
 from chatd.core.effects import (
     Account,
     Alarm,
@@ -28,6 +29,7 @@ from chatd.core.effects import (
     Completion,
     Cursor,
     Effect,
+    Failed,
     Happened,
     KeptGroup,
     Now,
@@ -38,6 +40,7 @@ from chatd.core.effects import (
     Stop,
     Stored,
     Submit,
+    Touch,
 )
 from chatd.core.limits import Limits, Tries
 from chatd.core.positions import Positions
@@ -125,6 +128,7 @@ class Hub:
         self.retrying = False  # the store has refused something that is tried again
         self._unkept: set[int] = set()  # accounts that it has refused
         self.tries = Tries(setup.limits)
+        self.counts = Counts()
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
         self._numbers = count(kept.first_number)
         self._tickets = count(1)
@@ -168,7 +172,9 @@ class Hub:
         self.now = now
         if isinstance(done, Stored):
             self.seq = max(self.seq, done.seq)
-        return self._resolve(done.ticket, done)
+        effects = self._resolve(done.ticket, done)
+        full = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
+        return effects + self.retry_soon() if full else effects
 
     def purge(self, now: Now) -> list[Effect]:
         """Forget what is older, or more, than the operator wants to keep."""
@@ -235,7 +241,7 @@ class Hub:
         if session is None:
             return []
         wrong = PeerError(ErrorCode.INTERNAL, reference=reference)
-        told = Send([conn], Error.of(wrong, fatal=True))
+        told = self.tell_error(conn, wrong, fatal=True)
         return [told, *self.end(session, "lost", "error", str(wrong))]
 
     def not_reading(self, conn: int, now: Now) -> list[Effect]:
@@ -243,6 +249,11 @@ class Hub:
         self.now = now
         session = self.sessions.get(conn)
         return self.drop(session, "not_reading", "lost") if session else []
+
+    def replace_limits(self, limits: Limits) -> None:
+        """From now on these hold; what is running already ends by the old ones."""
+        self.setup = structs.replace(self.setup, limits=limits)
+        self.tries.limits = limits
 
     def replace_passwords(self, accounts: Iterable[Account], now: Now) -> list[Effect]:
         """The password file was read: these are in it now, and nobody else is.
@@ -306,18 +317,22 @@ class Hub:
         return self.retry_soon()
 
     def retry_soon(self) -> list[Effect]:
-        """The store has refused state that nobody asked to be kept: it is tried again."""
+        """The store has refused something: until it takes what it is given, it is asked again."""
         if self.retrying:
             return []
         self.retrying = True
         return [Alarm(self.setup.limits.retry, "retry", 0)]
 
     def retry(self) -> list[Effect]:
-        """Keep what the store has refused; positions go with the end of this turn."""
+        """Keep what the store has refused; positions go with the end of this turn.
+
+        Where nothing waits to be kept, the store is asked all the same whether it can.
+        """
         self.retrying = False
         accounts = [one for one in map(self.accounts.numbered, self._unkept) if one]
         self._unkept.clear()
-        return [effect for account in accounts for effect in self.put_account(account)]
+        kept = [effect for account in accounts for effect in self.put_account(account)]
+        return kept or self.submit(Touch(), lambda _: [])
 
     def name_of(self, number: int) -> str:
         """The name of an account or a group."""
@@ -362,10 +377,17 @@ class Hub:
         text = text if text is not None else NOTICES[kind].format(name=name, new=new)
         return [Send(to, Notice(kind, text, timestamp(self.now.wall), name or None, new))]
 
+    def tell_error(
+        self, conn: int, wrong: PeerError, re: str | None = None, *, fatal: bool = False
+    ) -> Send:
+        """What a peer is told of its error; `re` is the id of the request at fault."""
+        self.counts.errors[wrong.code] += 1
+        return Send([conn], Error.of(wrong, re, fatal=fatal))
+
     def refuse(self, session: Session, wrong: PeerError, re: str | None = None) -> list[Effect]:
         """Answer an error; before the session is open a fatal one ends the connection."""
         fatal = FAULTS[wrong.code].fatal and session.state is not State.READY
-        told: list[Effect] = [Send([session.conn], Error.of(wrong, re, fatal=fatal))]
+        told: list[Effect] = [self.tell_error(session.conn, wrong, re, fatal=fatal)]
         if not fatal:
             return told
         if wrong.code is not ErrorCode.PASSWORD_REQUIRED:  # a shell asks for it, and comes again

@@ -26,7 +26,7 @@ from chatd.core.effects import (
 from chatd.core.flow import begin, confirm_earlier, receipts_since
 from chatd.core.session import Gone, Session, State
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.messages import VERSION, Bye, Error, Hello, Limits, Message, Ping, Welcome
+from chatd.wire.messages import VERSION, Bye, Hello, Limits, Message, Ping, Welcome
 from chatd.wire.names import check_name, fold
 from chatd.wire.text import timestamp
 
@@ -52,7 +52,7 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
         return open_session(hub, session, account, resumed=True)
     stale: list[Effect] = []
     if said.token:
-        stale.append(Send([session.conn], Error.of(PeerError(ErrorCode.BAD_TOKEN))))
+        stale.append(hub.tell_error(session.conn, PeerError(ErrorCode.BAD_TOKEN)))
     return stale + _enter_named(hub, session, said, key)
 
 
@@ -128,6 +128,7 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
         return hub.refuse(session, wrong)
     if account is None:
         hub.tries.failed(session.address, hub.now.monotonic)
+        hub.counts.failed_logins += 1
         return hub.refuse(session, PeerError(ErrorCode.BAD_LOGIN))
     session.authenticated = True
     return open_session(hub, session, hub.accounts.named(account.login) or account)
@@ -186,7 +187,7 @@ def _wrong_position(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     wrong = PeerError(
         ErrorCode.BAD_FIELD, why=f"after.seq is beyond the log, which ends at {hub.seq}"
     )
-    return [Send([session.conn], Error.of(wrong))]
+    return [hub.tell_error(session.conn, wrong)]
 
 
 def _announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:

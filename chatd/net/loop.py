@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from chatd.net.connection import Connection
+from chatd.net.durations import Durations
 from chatd.net.listen import plain_address
 from chatd.net.timers import Timers
 
@@ -78,9 +79,11 @@ class Loop:
         self._app = app
         self._selector = SELECTORS[selector]() if selector else selectors.DefaultSelector()
         self._fd_limit = FD_SETSIZE if selector == "select" else 0
-        self._max_clients = max_clients
+        self.max_clients = max_clients
+        self.accepted = 0  # connections so far
+        self.refused = 0  # ... and those that found no place
+        self.turns = Durations()  # without their waiting
         self._refusal = refusal
-        self._numbers = 0
         self._leaving = 0  # connections that are closed from our side
         self._listeners: list[socket.socket] = []
         self._dirty: dict[Connection, None] = {}  # to be written or closed at the end of this turn
@@ -156,7 +159,9 @@ class Loop:
     def turn(self) -> None:
         """Wait, read, act, keep, write, close: in this order, so nobody sees what is not stored."""
         delay = 0.0 if self._dirty or self._go_on else self.timers.delay(self.clock())
-        for key, events in self._selector.select(delay):
+        ready = self._selector.select(delay)
+        began = self.clock()
+        for key, events in ready:
             if isinstance(key.data, Connection):
                 self._serve(key.data, events)
             else:
@@ -166,6 +171,7 @@ class Loop:
         self._go_on = False
         self._app.turn_ended()
         self._write_queued()
+        self.turns.observe(self.clock() - began)
 
     def abort(self, connection: Connection) -> None:
         """Close this now; what is queued is lost to it."""
@@ -207,14 +213,14 @@ class Loop:
 
     def _admit(self, sock: socket.socket, address: tuple[str, int]) -> None:
         here = len(self.connections) - self._leaving
-        full = self._max_clients and here >= self._max_clients
+        full = self.max_clients and here >= self.max_clients
         if full or (self._fd_limit and sock.fileno() >= self._fd_limit):
             self._refuse(sock)
             return
         sock.setblocking(False)
         _tune(sock)
-        self._numbers += 1
-        connection = Connection(sock, self._numbers, address)
+        self.accepted += 1
+        connection = Connection(sock, self.accepted, address)
         self._selector.register(sock, selectors.EVENT_READ, connection)
         self.connections[connection.id] = connection
         self._app.connected(connection)
@@ -245,6 +251,7 @@ class Loop:
         return True
 
     def _refuse(self, sock: socket.socket) -> None:
+        self.refused += 1
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.send(self._refusal)

@@ -16,6 +16,7 @@ class Store(Protocol):
     """
 
     epoch: str
+    commits: int  # transactions that became durable, since the start
 
     def submit(self, ticket: int, operation: Operation) -> None:
         """Take an operation. Never blocks, and never raises for a full disk."""

@@ -31,6 +31,7 @@ from chatd.core.effects import (
     Recall,
     Row,
     Stored,
+    Touch,
 )
 from chatd.wire.errors import ErrorCode
 
@@ -49,6 +50,7 @@ class MemoryStore:
         self._members: dict[int, list[Interval]] = {}
         self._cursors: dict[tuple[int, int], Cursor] = {}
         self._done: list[Completion] = []
+        self.commits = 0
         self._gone = 0  # entries at the beginning that are forgotten
 
     def submit(self, ticket: int, operation: Operation) -> None:
@@ -142,9 +144,14 @@ class MemoryStore:
             for account, since, until in self._members.get(entry.target, ())
         )
 
+    def touch(self, ticket: int, _: Touch) -> Stored:
+        """Memory takes everything."""
+        return Stored(ticket)
+
     def completions(self) -> list[Completion]:
         """See `Store`."""
         done, self._done = self._done, []
+        self.commits += any(not isinstance(one, Page) for one in done)
         return done
 
     def last_seq(self) -> int:
@@ -205,6 +212,7 @@ OPERATIONS: dict[type, Callable[[MemoryStore, int, Any], Completion]] = {
     Find: MemoryStore.find,
     Purge: MemoryStore.purge,
     Recall: MemoryStore.recall,
+    Touch: MemoryStore.touch,
 }
 
 

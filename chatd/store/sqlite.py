@@ -37,6 +37,7 @@ from chatd.core.effects import (
     Recall,
     Row,
     Stored,
+    Touch,
 )
 from chatd.store.memory import again, page
 from chatd.store.migrations import migrate
@@ -82,6 +83,7 @@ class SqliteStore:
             except (OSError, sqlite3.Error, StoreError) as error:
                 raise StoreError(f"cannot use {self.path}: {error}") from error
             undo.pop_all()
+        self.commits = 0
         self._answers: list[Completion] = []
         self._found: dict[int, Find] = {}  # what was read in the open transaction
         self._open = False
@@ -116,6 +118,7 @@ class SqliteStore:
             try:
                 self._db.execute("COMMIT")
                 self._open = False
+                self.commits += 1
             except sqlite3.Error as error:
                 self._give_up(error)
         answers, self._answers = self._answers, []
@@ -182,6 +185,11 @@ class SqliteStore:
         if row is None or row.entry.content != operation.content:
             return Stored(ticket)
         return Stored(ticket, row.seq, row.entry.ts, dup=True)
+
+    def touch(self, ticket: int, _: Touch) -> Stored:
+        """A row that is written anew takes a page, as a new one does."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('touched', '')")
+        return Stored(ticket)
 
     def put_group(self, change: PutGroup, _: int) -> None:
         """Make or replace one group."""
@@ -398,6 +406,7 @@ OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
     Find: SqliteStore.find,
     Purge: SqliteStore.purge,
     Recall: SqliteStore.recall,
+    Touch: SqliteStore.touch,
 }
 CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,
