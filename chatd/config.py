@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from platformdirs import user_state_path
 
 from chatd import __version__
+from chatd.core.limits import Limits
 from chatd.net.loop import SELECTORS
+from chatd.pages import check_network
 from chatd.wire.errors import ConfigError, PeerError
 from chatd.wire.names import check_name
 
@@ -50,6 +53,8 @@ class Config(Struct, frozen=True, kw_only=True):
     grace: float = 30.0  # seconds for a lost session to resume before others are told
     selector: str = ""
     max_clients: int = 0
+    limits: Path | None = None  # read at the start and at each reload
+    metrics_from: tuple[str, ...] = ()  # networks that may ask for the pages, beside this machine
 
     def data_for(self, port: int) -> Path:
         """Where the log and the accounts of the daemon on this port are."""
@@ -75,7 +80,34 @@ def parse(argv: Sequence[str]) -> Config:
         grace=_at_least_0(args.grace, "--grace"),
         selector=_selector(args.selector),
         max_clients=_at_least_0(args.max_clients, "--max-clients"),
+        limits=args.limits,
+        metrics_from=tuple(check_network(one) for one in args.metrics_from),
     )
+
+
+def read_limits(config: Config) -> Limits:
+    """The limits of the options, and above them those of the file as it is now.
+
+    Raises `ConfigError` for a file that cannot be read, or has anything else in it.
+    """
+    given: dict[str, object] = {"grace": config.grace, "max_clients": config.max_clients}
+    try:
+        return msgspec.convert({**given, **_read_toml(config.limits)}, Limits)
+    except msgspec.ValidationError as wrong:
+        raise ConfigError(f"{config.limits or 'the options'}: {wrong}") from None
+
+
+def _read_toml(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    import tomllib  # few starts need it
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the limits {path}: {error.strerror}") from None
+    except ValueError as wrong:  # of TOML, or of UTF-8
+        raise ConfigError(f"{path} is no TOML file: {wrong}") from None
 
 
 def parse_transfer(command: str, argv: Sequence[str]) -> tuple[str, Path]:
@@ -129,6 +161,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--selector", default=os.environ.get("CHATD_SELECTOR", ""), metavar="NAME",
         help=f"how to wait for sockets: {', '.join(SELECTORS)} (or by CHATD_SELECTOR)")  # fmt: skip
     add("--max-clients", default="0", metavar="N", help="connections at once (default: no bound)")
+    add("--limits", type=Path, metavar="FILE",
+        help="TOML file of limits, read again at SIGHUP like the password file")  # fmt: skip
+    add("--metrics-from", action="append", default=[], metavar="NETWORK",
+        help="may read /healthz, /readyz, /metrics, as this machine may (repeatable)")  # fmt: skip
     add("--version", action="version", version=f"chatd {__version__}")
     return parser
 

@@ -34,6 +34,8 @@ SHOWN: dict[str, str] = {
     "direct": "{from} -> {to}: {text}",
     "error": "an error of ours, noted as {reference} in the log",
     "storage": "cannot store: {reason}",
+    "reload": "read again: the passwords and the limits.",
+    "not reloaded": "everything stays as it was: {failed}",
 }
 REASONS = {"quit": "quit", "eof": "lost", "reset": "lost", "timeout": "lost", "idle": "lost"}
 
@@ -45,6 +47,8 @@ def as_line(event: str, fields: Fields) -> str | None:
     elif event == "message":
         event = "broadcast" if fields["to"] == "*" else "direct"
         fields = {"text": "(not shown)", **fields}
+    elif event == "reload" and "failed" in fields:
+        event = "not reloaded"
     shown = SHOWN.get(event)
     if shown is None:
         return None

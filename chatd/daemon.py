@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import structs
 
 from chatd import __version__
-from chatd.config import Config
+from chatd.config import Config, read_limits
 from chatd.console import Console, Printer, as_line, terminal
 from chatd.core.effects import (
     Account,
@@ -26,6 +26,7 @@ from chatd.core.effects import (
     Hash,
     Now,
     Opened,
+    Page,
     Probe,
     Send,
     Stop,
@@ -35,10 +36,14 @@ from chatd.core.effects import (
 )
 from chatd.core.hub import Hub, Kept, Setup
 from chatd.core.limits import Limits
+from chatd.dialects.http import Request
 from chatd.dialects.json import extended
 from chatd.log import ServerLog
 from chatd.net.connection import Connection
+from chatd.net.durations import Durations
 from chatd.net.loop import Loop
+from chatd.net.notify import notify
+from chatd.pages import Pages, Sources
 from chatd.passwords import PasswordPool, read_file
 from chatd.peers import Items, Peers
 from chatd.store.base import Store
@@ -61,11 +66,17 @@ class Daemon:
         self._store = store
         self._log = log
         refusal = extended(Error.of(PeerError(ErrorCode.SERVER_FULL), fatal=True))
-        self.loop = Loop(self, config.selector, max_clients=config.max_clients, refusal=refusal)
+        limits = read_limits(config)
+        self.loop = Loop(self, config.selector, max_clients=limits.max_clients, refusal=refusal)
         kept = _kept(store, passwords)
-        self._hub = Hub(_setup(config, store), kept, lambda: secrets.token_urlsafe(24), self._now())
+        setup = _setup(config, store, limits)
+        self._hub = Hub(setup, kept, lambda: secrets.token_urlsafe(24), self._now())
         self._pool = PasswordPool(self.loop.wake)
-        self._peers = Peers(self.loop, self._items)
+        self._peers = Peers(self.loop, self._items, self._asked)
+        sources = Sources(self._unready, self._metrics)
+        self._pages = Pages(config.metrics_from, sources, self.loop.wake)
+        self._asking: list[tuple[Connection, Request]] = []  # for pages that are being prepared
+        self._commits = Durations()
         self._signals: list[int] = []
         self._stopping = ""
         self._deadline = 0.0
@@ -100,6 +111,7 @@ class Daemon:
             self.loop.watch(self._fd, self._typed)
         self._happened("start", {"version": __version__, "pid": os.getpid()})
         self._printer.say(greeting)
+        notify("READY=1", f"STATUS={greeting.splitlines()[0]}")
         self._run(self._hub.purge(self._now()))
         try:
             return self._serve()
@@ -152,15 +164,24 @@ class Daemon:
                 self._run(self._hub.shut_down(number.name, self._now()))
 
     def _reload(self) -> None:
+        """All of what can be read again, or nothing of it; nobody is dropped for it."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(self.loop.clock() * 1e6)}")
         self._log.reopen()
         try:
+            limits = read_limits(self._config)
             known = self._hub.accounts.everybody()
             passwords = filed_accounts(self._config, known, self._hub.new_number)
         except ConfigError as error:
+            state = f"not reloaded: {error}"
             self._happened("reload", {"failed": str(error)})
-            return
-        self._run(self._hub.replace_passwords(passwords, self._now()))
-        self._happened("reload", {"passwords": len(passwords)})
+        else:
+            self._hub.replace_limits(limits)
+            self.loop.max_clients = limits.max_clients
+            self._run(self._hub.replace_passwords(passwords, self._now()))
+            state = "reloaded"
+            self._happened("reload", {"passwords": len(passwords)})
+        self._log.flush()  # whoever has waited for the end of it looks there
+        notify("READY=1", f"STATUS={state}")
 
     # --- what the loop tells --------------------------------------------------------------------
 
@@ -180,15 +201,33 @@ class Daemon:
     def _items(self, conn: int, items: Items) -> None:
         self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
 
+    def _asked(self, connection: Connection, request: Request) -> None:
+        """A page is asked for: it is answered, and that was all this connection is for."""
+
+        def answer() -> list[Effect]:
+            self.loop.queue(connection, self._pages.answer(request, connection.host))
+            return self._hub.lost(connection.id, "http", self._now())
+
+        if self._pages.prepared(request):
+            self._guarded(connection.id, answer)
+        else:
+            self._asking.append((connection, request))
+
     def closed(self, connection: Connection, why: str) -> None:
         """See `Application`."""
         if connection.id not in self.loop.connections:
             self._peers.forget(connection.id)
+        elif any(asking is connection for asking, _ in self._asking):
+            return  # it ends with its answer
         self._guarded(connection.id, lambda: self._hub.lost(connection.id, why, self._now()))
 
     def turn_ended(self) -> None:
         """See `Application`: commit, then answer and deliver."""
         self._obey_signals()
+        if self._asking:
+            asking, self._asking = self._asking, []
+            for connection, request in asking:
+                self._asked(connection, request)
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
             self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
@@ -211,7 +250,10 @@ class Daemon:
 
     def _answer(self) -> bool:
         """Commit, and pass on what became durable; that may ask the store for more."""
+        before, began = self._store.commits, self.loop.clock()
         completions = self._store.completions()
+        if self._store.commits != before:
+            self._commits.observe(self.loop.clock() - began)
         for done in completions:
             self._note_storage(done)
             self._run(self._hub.completed(done, self._now()))
@@ -235,11 +277,26 @@ class Daemon:
 
     def _note_storage(self, done: object) -> None:
         """Told once when storing begins to fail, and once when it works again."""
+        if isinstance(done, Page):
+            return  # what can be read says nothing of writing
         failed = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
         if failed != self._storage_failed:
             self._storage_failed = failed
             reason = done.why if isinstance(done, Failed) else "it works again"
             self._happened("storage", {"reason": reason})
+
+    # --- what the pages say ---------------------------------------------------------------------
+
+    def _unready(self) -> str:
+        if self._stopping:
+            return "shutting down"
+        return "nothing can be stored" if self._storage_failed else ""
+
+    def _metrics(self) -> tuple[str, bytes]:
+        from chatd.metrics import Readings, text  # see `Pages.prepared`
+
+        writable = not self._storage_failed
+        return text(Readings(self._hub, self.loop, self._commits, writable=writable))
 
     def _typed(self) -> None:
         lines = self._console.read()
@@ -265,6 +322,7 @@ class Daemon:
 
     def _stop(self, effect: Stop) -> None:
         self._stopping = effect.reason
+        notify("STOPPING=1")
         self._deadline = self.loop.clock() + FAREWELL
         self.loop.after(FAREWELL, lambda: None)
         self.loop.stop_listening()
@@ -310,7 +368,7 @@ def check_operators(config: Config, accounts: Iterable[Account]) -> None:
         )
 
 
-def _setup(config: Config, store: Store) -> Setup:
+def _setup(config: Config, store: Store, limits: Limits) -> Setup:
     return Setup(
         epoch=store.epoch,
         server=f"chatd {__version__}",
@@ -318,7 +376,7 @@ def _setup(config: Config, store: Store) -> Setup:
         guests=config.guests,
         guest_name=config.guest_name,
         operators=config.operators,
-        limits=Limits(grace=config.grace),
+        limits=limits,
         keep_ms=config.keep_days * MS_PER_DAY or None,
         keep_bytes=config.keep_bytes or None,
         motd=MOTD if config.log_content == "full" else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chatd.core.effects import Close, Opened, Probe, Send, Tell
+from chatd.dialects.http import HttpDialect, Request, speaks_http
 from chatd.dialects.json import JsonDialect
 from chatd.net.connection import Connection
 from chatd.net.loop import Loop
@@ -24,22 +25,37 @@ Items = list[Message | PeerError]
 class Peer:
     """One connection with its dialect; `held` keeps what a bare peer is not to see yet."""
 
-    __slots__ = ("connection", "dialect", "finished", "held", "timed")
+    __slots__ = ("connection", "dialect", "finished", "first", "held", "timed")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.dialect = JsonDialect()
+        self.dialect: JsonDialect | HttpDialect = JsonDialect()
+        self.first: bytes | None = b""  # until they tell what is spoken
         self.held: list[bytes] | None = None
         self.finished = 0  # reads that brought an object to its end
         self.timed = False  # the time of an unfinished object runs
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something has begun that has not ended."""
+        return bool(self.first) or self.dialect.unfinished
 
 
 class Peers:
     """Every open connection by its number."""
 
-    def __init__(self, loop: Loop, unfinished: Callable[[int, Items], None]) -> None:
-        """`unfinished` is told when the time for an object is over, like anything received."""
+    def __init__(
+        self,
+        loop: Loop,
+        unfinished: Callable[[int, Items], None],
+        asked: Callable[[Connection, Request], None],
+    ) -> None:
+        """`unfinished` is told when the time for an object is over, like anything received.
+
+        `asked` is told of a request of HTTP, which comes alone on its connection.
+        """
         self._loop = loop
+        self._asked = asked
         self._unfinished = unfinished
         self._peers: dict[int, Peer] = {}
         self.stalled: dict[int, None] = {}  # who takes less than is queued
@@ -58,18 +74,28 @@ class Peers:
         peer = self._peers.get(conn)
         if peer is None:
             return []
+        if peer.first is not None:
+            data = self._recognise(peer, peer.first + data)
         items = peer.dialect.receive(data)
         peer.finished += bool(items)
-        if peer.dialect.unfinished and not peer.timed:
+        if peer.unfinished and not peer.timed:
             self._time(peer)
         return items
+
+    def _recognise(self, peer: Peer, first: bytes) -> bytes:
+        """What there is to read once the first bytes tell in which dialect: until then, nothing."""
+        is_http = speaks_http(first)
+        peer.first = first if is_http is None else None
+        if is_http:
+            peer.dialect = HttpDialect(lambda request: self._asked(peer.connection, request))
+        return b"" if is_http is None else first
 
     def _time(self, peer: Peer) -> None:
         before, peer.timed = peer.finished, True
 
         def over() -> None:
             peer.timed = False
-            if not peer.dialect.unfinished:
+            if not peer.unfinished:
                 return
             if peer.finished == before:
                 self._unfinished(peer.connection.id, peer.dialect.give_up())
@@ -83,6 +109,7 @@ class Peers:
         peer = self._peers.get(effect.conn)
         if peer is None:
             return  # it went while the store or the pool had its hello
+        assert isinstance(peer.dialect, JsonDialect)
         peer.dialect.opened(is_plain=effect.plain)
         if effect.plain and peer.dialect.bare:
             peer.connection.pace = PACE

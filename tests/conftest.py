@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 from bench import Bench
 from peers.shells import Shells
-from support import Chatd
+from support import Chatd, selectors_here
 
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
@@ -32,6 +32,12 @@ def start(tmp_path):
     yield begin
     for one in started:
         one.end()
+
+
+@pytest.fixture(params=selectors_here())
+def everywhere(request, start):
+    """A daemon on each selector of this machine."""
+    return start(selector=request.param)
 
 
 @pytest.fixture

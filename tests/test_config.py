@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.config import Config, parse
+from chatd.config import Config, parse, read_limits
+from chatd.core.limits import Limits
 from chatd.net.loop import SELECTORS
 from chatd.wire.errors import ConfigError
 
@@ -73,6 +74,8 @@ def test_every_option_arrives():
         (["--guest-name", "*{n}"], "--guest-name"),
         (["--guest-name", "{n:5}"], "--guest-name"),
         (["--operator", "server"], "--operator"),
+        (["--metrics-from", "everywhere"], "--metrics-from takes an address or a network"),
+        (["--metrics-from", "10.0.0.1/8"], "has host bits set"),
     ],
 )
 def test_a_wrong_argument_is_one_line_that_names_it(argv, why: str):
@@ -105,3 +108,46 @@ def test_the_environment_may_name_the_selector_for_a_whole_run_of_tests(monkeypa
     monkeypatch.setenv("CHATD_SELECTOR", "magic")
     with pytest.raises(ConfigError, match="is no selector here"):
         parse([])
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+def limits_in(path, text: str):
+    path.write_text(text)
+    return read_limits(parse(["--limits", str(path), "--grace", "7", "--max-clients", "9"]))
+
+
+def test_a_file_of_limits_stands_above_the_options_and_they_above_the_defaults(tmp_path):
+    limits = limits_in(tmp_path / "limits", "tries = 3\nmax_clients = 50\nhello = 5\n")
+    assert (limits.tries, limits.max_clients, limits.hello) == (3, 50, 5.0)
+    assert (limits.grace, limits.queue) == (7.0, Limits().queue)
+    assert read_limits(parse([])) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("trials = 3", "trials"),
+        ("tries = 0", "tries"),
+        ("tries = 2.5", "tries"),
+        ("tries = 'three'", "tries"),
+        ("hello = nan", "hello"),
+        ("hello = inf", "hello"),
+        ("hello = -1", "hello"),
+        ("max_clients = -1", "max_clients"),
+        ("[hello]\nseconds = 3", "hello"),
+        ("tries", "is no TOML file"),
+        ("tries = 3\ntries = 4", "is no TOML file"),
+    ],
+)
+def test_a_wrong_file_of_limits_is_one_line_that_names_file_and_field(tmp_path, text, why):
+    with pytest.raises(ConfigError, match=why) as refused:
+        limits_in(tmp_path / "limits", text)
+    assert "\n" not in str(refused.value)
+    assert "limits" in str(refused.value)
+
+
+def test_a_file_of_limits_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the limits .*nowhere"):
+        read_limits(parse(["--limits", str(tmp_path / "nowhere")]))

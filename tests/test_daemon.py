@@ -14,16 +14,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from support import PATIENCE, Ended, Wire, one_error, run_chatd, selectors_here
+from support import PATIENCE, Ended, Wire, one_error, run_chatd
 from test_listen import needs_ipv6
 
 FAULTY = [str(Path(__file__).parent / "programs_chatd" / "faulty.py")]
-
-
-@pytest.fixture(params=selectors_here())
-def everywhere(request, start):
-    """A daemon on each selector of this machine."""
-    return start(selector=request.param)
 
 
 def contents(frames: list[dict]) -> list[str]:

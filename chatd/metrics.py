@@ -1,0 +1,106 @@
+"""What the daemon has counted, in the text format of Prometheus.
+
+Imported when it is first asked for (`chatd.pages`): the library costs more than the rest of a
+start. Nothing is counted here: each scrape reads the plain numbers of the hub and of the loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import accumulate
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from chatd import __version__
+from chatd.core.hub import Hub
+from chatd.net.durations import BOUNDS, Durations
+from chatd.net.loop import Loop
+from chatd.wire.errors import ErrorCode
+
+LABELS = [*map(str, BOUNDS), "+Inf"]
+
+
+class Readings(Collector):
+    """The numbers of one daemon, read at each scrape."""
+
+    def __init__(self, hub: Hub, loop: Loop, commits: Durations, *, writable: bool) -> None:
+        self._hub = hub
+        self._loop = loop
+        self._commits = commits
+        self._writable = writable
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        yield from self._gauges()
+        yield from self._counters()
+        yield _histogram("chatd_store_commit_duration_seconds", "Durable commits.", self._commits)
+        yield _histogram(
+            "chatd_turn_duration_seconds", "Turns of the loop, without their waiting.",
+            self._loop.turns,
+        )  # fmt: skip
+
+    def _gauges(self) -> Iterable[Metric]:
+        connections = self._loop.connections.values()
+        queued = sum(one.queued for one in connections)
+        build = GaugeMetricFamily("chatd_build_info", "The version.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        for name, help_, value in (
+            ("chatd_connections", "Open connections, also without a session.", len(connections)),
+            ("chatd_queued_bytes", "Bytes queued for peers.", queued),
+            ("chatd_log_position", "The number of the newest entry of the log.", self._hub.seq),
+            ("chatd_store_writable", "1, or 0 since writing has failed.", self._writable),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(name, help_, value)
+        plain = sum(one.plain for one in self._hub.online.values())
+        sessions = GaugeMetricFamily("chatd_sessions", "Open sessions.", labels=["kind"])
+        sessions.add_metric(["plain"], plain)
+        sessions.add_metric(["extended"], len(self._hub.online) - plain)
+        yield sessions
+
+    def _counters(self) -> Iterable[Metric]:
+        counts = self._hub.counts
+        for name, help_, value in (
+            ("chatd_accepted_connections", "Connections accepted.", self._loop.accepted),
+            ("chatd_deliveries", "Messages and events queued for a session.", counts.deliveries),
+            ("chatd_login_failures", "Wrong passwords, unknown names.", counts.failed_logins),
+        ):
+            yield CounterMetricFamily(name, help_, value)
+        messages = CounterMetricFamily("chatd_messages", "Messages stored.", labels=["kind"])
+        for kind, count in counts.messages.items():
+            messages.add_metric([kind], count)
+        yield messages
+        refusals = CounterMetricFamily(
+            "chatd_refusals", "Errors told to peers.", labels=["error", "name"]
+        )
+        errors = counts.errors + Counter({ErrorCode.SERVER_FULL: self._loop.refused})
+        for code in ErrorCode:  # also at 0: of what was never there no increase is seen
+            refusals.add_metric([str(int(code)), code.name.lower()], errors[code])
+        yield refusals
+
+
+def _histogram(name: str, help_: str, durations: Durations) -> Metric:
+    family = HistogramMetricFamily(name, help_)
+    buckets = zip(LABELS, map(float, accumulate(durations.counts)), strict=True)
+    family.add_metric([], list(buckets), durations.total)
+    return family
+
+
+_process = CollectorRegistry()
+ProcessCollector(registry=_process)  # memory, descriptors, CPU time; where there is /proc
+
+
+def text(readings: Readings) -> tuple[str, bytes]:
+    """Content type and text."""
+    ours = CollectorRegistry()
+    ours.register(readings)
+    return CONTENT_TYPE_LATEST, generate_latest(ours) + generate_latest(_process)
