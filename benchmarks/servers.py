@@ -239,15 +239,16 @@ class Server:
 
 def read_until(sock: socket.socket, wanted: bytes) -> None:
     """Throw away what comes, up to these bytes and the end of their line."""
-    tail = b""
-    while wanted not in tail or not tail.endswith(b"\n"):
+    seen, tail = False, b""
+    while not (seen and tail.endswith(b"\n")):
         try:
             data = sock.recv(65_536)
         except TimeoutError:
             raise Failure(f"no {wanted!r} came") from None
         if not data:
             raise Failure(f"the end came before {wanted!r}: {tail!r}")
-        tail = tail[-200:] + data
+        tail = tail[-len(wanted) :] + data
+        seen = seen or wanted in tail
 
 
 @contextmanager

@@ -28,7 +28,9 @@ from benchmarks.servers import PATIENCE, PROGRAMS, Failure, read_until
 
 RATE = Row("fan-out-100", "per_cpu", "fan-out", "k/CPU s", 1e3)
 MEMORY = Row("idle-10000", "kib", "idle", "KiB each", less=True)
-needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+needs_cc = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="no Linux, or no C compiler"
+)
 
 
 @pytest.fixture
