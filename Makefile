@@ -42,7 +42,7 @@ shots: .venv/run.stamp ## draw the README's pictures from real runs
 	@$(BIN)/python -m scripts.shots
 
 bench: .venv/run.stamp  ## ours beside ngircd, InspIRCd and a bare relay, half an hour; renews benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.compare --results benchmarks/RESULTS.md $(BENCH)
+	$(BIN)/python -m benchmarks.compare $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
 
 bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `import cmd2`
 	$(BIN)/python -m benchmarks.startup

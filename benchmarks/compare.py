@@ -20,14 +20,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from benchmarks.report import ROWS, Result, Sample, as_markdown, as_svg, as_table, replace_section
+from benchmarks.report import (
+    ENOUGH,
+    ROWS,
+    Result,
+    Sample,
+    as_markdown,
+    as_svg,
+    as_table,
+    replace_section,
+)
 from benchmarks.servers import (
     HOST,
     PROGRAMS,
@@ -336,7 +345,7 @@ def main() -> int:
     rows = [row for row in ROWS if row.workload in chosen]
     print(as_table(result, rows))
     if args.results:
-        _write(args.results, result, args.quick)
+        _write(args.results, result, chosen)
     return 1 if result.void else 0
 
 
@@ -387,10 +396,10 @@ def _progress(text: str) -> None:
     print(f"{begin}{text}", end=end, file=sys.stderr, flush=True)
 
 
-def _write(path: Path, result: Result, quick: bool) -> None:
+def _write(path: Path, result: Result, chosen: Iterable[str]) -> None:
     """The section of the results and its picture; a trial touches neither."""
-    if quick or not result.whole():
-        print(f"{path} is left as it is: this was not the whole run", file=sys.stderr)
+    if not result.enough(chosen):
+        print(f"{path} is left as it is: {ENOUGH} runs of each are needed", file=sys.stderr)
         return
     path.with_suffix(".svg").write_text(as_svg(result), "utf-8")
     text = path.read_text("utf-8") if path.exists() else "# Results\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -103,9 +103,9 @@ class Result:
         """A program as people call it."""
         return next((one.label for one in self.programs if one.name == program), program)
 
-    def whole(self) -> bool:
-        """Whether this may replace an older result: every row of ours, often enough."""
-        return all(len(self._samples.get((row.workload, "chatd"), [])) >= ENOUGH for row in ROWS)
+    def enough(self, workloads: Iterable[str]) -> bool:
+        """Whether this may replace an older result: each of these was measured often enough."""
+        return all(len(self._samples.get((one, "chatd"), [])) >= ENOUGH for one in workloads)
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -88,14 +88,12 @@ def test_table_document_and_picture_hold_every_program(result):
         assert "fan-out, saturated, 100 receivers" in text
 
 
-def test_only_a_whole_run_may_replace_a_result(result):
-    assert not result.whole()
-    all_of_it = Result(list(PROGRAMS.values()), rounds=5, load=0)
-    for row in ROWS:
-        assert not all_of_it.whole()
-        for _ in range(5):
-            all_of_it.add(row.workload, "chatd", {row.figure: 1})
-    assert all_of_it.whole()
+def test_only_five_runs_of_each_may_replace_a_result(result):
+    assert not result.enough(["fan-out-100"])
+    for _ in range(2):
+        result.add("fan-out-100", "chatd", {"per_cpu": 1})
+    assert result.enough(["fan-out-100"])
+    assert not result.enough(["fan-out-100", "idle-10000"])
 
 
 @pytest.mark.parametrize(
