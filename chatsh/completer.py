@@ -38,7 +38,7 @@ class ChatCompleter(Completer):
         word, blank, rest = before.partition(" ")
         called = _CALLED.search(before)
         if called and now.mode not in ANSWERS:
-            yield from _matching(called[1], now.names, lambda name: name + " ")
+            yield from _matching(called[1], now.others, lambda name: name + " ")
         elif not before.startswith("/"):
             yield from _answers(before, now) if now.mode in ANSWERS else _addressees(before, now)
         elif not blank:
@@ -54,7 +54,7 @@ class ChatCompleter(Completer):
 
 
 def _arguments(command: Command, rest: str, now: Situation) -> Iterator[Completion]:
-    people = now.names if Names.PERSON in command.takes else ()
+    people = now.others if Names.PERSON in command.takes else ()
     groups = now.groups if Names.GROUP in command.takes else ()
     yield from _matching(rest, (*people, *groups), _argument)
     for word in command.choices:
@@ -66,7 +66,7 @@ def _addressees(before: str, now: Situation) -> Iterator[Completion]:
     """At the beginning of a chat line a name is somebody to write to."""
     if before and not SEPARATORS.search(before):
         sign = "|" if now.mode is Mode.GENERAL else "~"
-        yield from _matching(before, (*now.names, *now.groups), lambda name: name + sign)
+        yield from _matching(before, (*now.others, *now.groups), lambda name: name + sign)
 
 
 def _answers(before: str, now: Situation) -> Iterator[Completion]:
@@ -74,7 +74,7 @@ def _answers(before: str, now: Situation) -> Iterator[Completion]:
     if now.mode is Mode.GROUP_MEMBERS:
         begun = SEPARATORS.split(before)[-1].lstrip()
         if begun:
-            yield from _matching(begun, now.names, lambda name: name + "~")
+            yield from _matching(begun, now.others, lambda name: name + "~")
 
 
 def _settings(rest: str) -> Iterator[Completion]:
@@ -100,7 +100,7 @@ def _group_forms(rest: str, now: Situation) -> Iterator[Completion]:
         return
     group, begun = _last_argument(behind)
     if group:
-        yield from _matching(begun, now.names, _argument)
+        yield from _matching(begun, now.others, _argument)
     elif form.lower() != "create":
         yield from _matching(begun, now.groups, _argument)
 

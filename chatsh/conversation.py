@@ -145,7 +145,9 @@ class Conversation:
         """What the next line's meaning depends on; a snapshot, for any thread."""
         client, focus = self._link.client, self.view.focus
         talk = (focus.name, focus.group) if focus else ("", False)
-        return Situation(self.mode, client.users, client.groups, self._wanted, *talk)
+        return Situation(
+            self.mode, client.users, client.groups, self._wanted, *talk, client.name or ""
+        )
 
     @property
     def status(self) -> str:

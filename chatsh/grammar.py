@@ -60,6 +60,12 @@ class Situation(NamedTuple):
     wanted: str = ""  # the name of the group that is being made
     focus: str = ""  # with whom one talks
     focus_group: bool = False
+    me: str = ""
+
+    @property
+    def others(self) -> list[str]:
+        """The known people but oneself."""
+        return [name for name in self.names if same(name) != same(self.me)]
 
 
 class Switch(NamedTuple):
@@ -242,7 +248,7 @@ def parse(line: str, situation: Situation) -> Action | None:
     if body.startswith("/"):
         return _command(body, situation)
     if situation.mode is Mode.TALK:
-        return _to_focus(line, situation)
+        return _for_another(line, situation) or _to_focus(line, situation)
     if body in _BARE_WORDS:
         return _BARE_WORDS[body]
     return _addressed(line, situation) or _chat(line, situation)
@@ -293,6 +299,20 @@ def _means_group(name: str, situation: Situation) -> bool:
 
 def _known(name: str, names: Iterable[str]) -> bool:
     return same(name) in {same(one) for one in names}
+
+
+def _for_another(line: str, situation: Situation) -> Action | None:
+    """What looks as if it were for somebody who is known may not go to another one by mistake."""
+    cut = SEPARATORS.search(line)
+    name = line[: cut.start()].strip() if cut else ""
+    known = (EVERYONE, *situation.names, *situation.groups)
+    if not cut or not _known(name, known):
+        return None
+    form = "/bc TEXT" if name == EVERYONE else f"/dm {quoted(name)} TEXT"
+    focus = quoted(situation.focus)
+    return Complaint(
+        f"That would go to {situation.focus}: write {form}, or /dm {focus} TEXT if it should."
+    )
 
 
 def _to_focus(text: str, situation: Situation) -> Action:
@@ -530,7 +550,7 @@ COMMANDS = (
         examples=("/direct",),
     ),
     Command(
-        ("/talk",),
+        ("/talk", "/query"),
         "[NAME or GROUP]",
         "talk to one alone and see only that; alone: to everyone again",
         _talk,
@@ -605,7 +625,7 @@ COMMANDS = (
         examples=("/leave team",),
     ),
     Command(
-        ("/who", "/users"),
+        ("/who", "/users", "/names"),
         "",
         "list who is here",
         _alone(Who),
@@ -707,7 +727,7 @@ COMMANDS = (
         examples=("/log",),
     ),
     Command(
-        ("/help",),
+        ("/help", "/?"),
         "[COMMAND]",
         "explain the commands",
         _help,

@@ -205,7 +205,11 @@ def page(answer: Items, shown: Callable[[Item], Text]) -> Text:
     if not answer.items:
         return notice("Nothing was found.")
     found = [shown(one) for one in answer.items]
-    return lines([*found, notice("There is more.")] if answer.more else found)
+    return lines(
+        [*found, notice("There is more; /history takes a number up to 200.")]
+        if answer.more
+        else found
+    )
 
 
 def away(ack: Ack) -> Text:

@@ -40,6 +40,7 @@ from chatsh.bodies import breaks
 from chatsh.completer import ChatCompleter
 from chatsh.conversation import Conversation
 from chatsh.editor import EditorError, edit
+from chatsh.exits import ExitCode
 from chatsh.grammar import BY_WORD
 from chatsh.link import Link
 from chatsh.settings import Settings
@@ -436,8 +437,12 @@ class Shell(Cmd):
             finally:
                 self._conversation.keeper.stop()
                 self._conversation.keep_unsent()
-                with contextlib.suppress(OSError):  # the terminal may be gone
+                with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
                     self._drain()
+                    if (
+                        self._code != ExitCode.NORMAL
+                    ):  # who was typing did not mean the next program
+                        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
     def _on_interrupt(self, _: int, __: FrameType | None) -> None:
         # An exception at any other place would break a frame in two, or prompt_toolkit's own work.

@@ -140,7 +140,7 @@ def test_a_page_shows_who_said_what_to_whom_and_that_there_is_more():
         "[2026-01-02 12:04] ben: two",
         "[2026-01-02 12:04] [team] ann: three",
         "[2026-01-02 12:04] ben has left team.",
-        "There is more.",
+        "There is more; /history takes a number up to 200.",
     ]
     assert paged(Items("x", [], more=False)).plain == "Nothing was found."
 

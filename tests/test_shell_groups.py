@@ -390,7 +390,7 @@ def test_history_by_person_group_and_all(shells, ann, ben):
     ann.enter("/history team 7")
     matches(shells, ann, rf"{STAMP} \[team 7\] ann: third of them")
     ann.enter("/history team 7 1")
-    shells.sees(ann, "There is more.")
+    shells.sees(ann, "There is more; /history takes a number up to 200.")
     ann.enter("/search second THEM")
     shells.until(lambda: sum("-> ben: second" in row for row in ann.rows) == 2, "what was found")
     ann.enter("/search nothing-like-it")

@@ -29,9 +29,12 @@ def test_bare_text_goes_to_the_one_that_has_the_focus_and_no_word_acts(shells, c
     cid = shells.peer(chatd, "cid")
     ann.enter("/talk ben")
     shells.at(ann, BEN)
-    for text in ("hello", "bye", "who", "cid|not for you", "//slash", "?"):
+    for text in ("hello", "bye", "who", "a|b", "//slash", "?"):
         ann.enter(text)
         shells.hears(ben, text.replace("//", "/"))
+    ann.enter("cid|for cid alone")
+    said = "That would go to ben: write /dm cid TEXT, or /dm ben TEXT if it should."
+    shells.sees(ann, said)
     ann.enter("/dm cid hi cid")
     shells.hears(cid, "hi cid")
     ann.enter("/exit")

@@ -102,7 +102,7 @@ def test_a_page_of_history_has_the_day_at_each_line_and_folds_nothing():
     assert page.transcript.page(found, "ben").plain.split("\n") == [
         "[] [team] ann: 1",
         *(f"  │ {number}" for number in range(2, 6)),
-        "There is more.",
+        "There is more; /history takes a number up to 200.",
     ]
 
 
