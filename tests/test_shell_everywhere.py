@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 from peers.flood import Flood, line_of
@@ -43,13 +44,17 @@ def inside(shells, request):
     (shells.home / "tmux.conf").write_text(TMUX)
     (shells.home / "screenrc").write_text("startup_message off\n")
     bash = ("bash", "--norc", "--noprofile", "-i")
-    argv = {
-        "tmux": ("-S", str(folder / "s"), "-f", str(shells.home / "tmux.conf"), "new", *bash),
-        "screen": ("-c", str(shells.home / "screenrc"), *bash),
-    }
-    terminal = shells.start(program, *argv[program], PS1="job> ", SCREENDIR=str(folder))
-    shells.at(terminal, "job>")
-    return terminal
+    called = {"tmux": ("tmux", "-S", str(folder / "s")), "screen": ("screen", "-S", "s")}[program]
+    begin, end = {
+        "tmux": (("-f", str(shells.home / "tmux.conf"), "new", *bash), ("kill-server",)),
+        "screen": (("-c", str(shells.home / "screenrc"), *bash), ("-X", "quit")),
+    }[program]
+    terminal = shells.start(*called, *begin, PS1="job> ", SCREENDIR=str(folder))
+    try:
+        shells.at(terminal, "job>")
+        yield terminal
+    finally:  # its server has no terminal, and would outlive this one
+        subprocess.run([*called, *end], env=shells.env(SCREENDIR=str(folder)), check=True)
 
 
 def stands(shells, terminal, line):
