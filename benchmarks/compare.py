@@ -306,6 +306,7 @@ def workloads(quick: bool) -> dict[str, Measure]:
         "fan-out-1000": fan_out(many, 256),
         "in-flight-1": fan_out(100, 1),
         "direct": direct(50, 16),
+        "direct-1": direct(50, 1),
         "log-ins": log_ins,
         "latency": pace(100),
         "idle-1000": idle(many),

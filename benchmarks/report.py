@@ -55,6 +55,7 @@ ROWS = (
             _ours("ngircd", 1.0)),
     *_rates("direct", "direct messages, 50 pairs", "k", 1e3,
             _ours("ngircd", 0.35), Target("memory", "ngircd", 0.8)),
+    *_rates("direct-1", "direct messages, 50 pairs, one in flight each", "k", 1e3),
     *_rates("log-ins", "log-ins, 256 at once", "k", 1e3, _ours("ngircd", 1.0)),
     Row("latency", "p50", "latency at 200/s to 100, p50", "ms", less=True,
         targets=(_ours("ngircd", 1.5),)),
