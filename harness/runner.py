@@ -294,12 +294,12 @@ def _all_answered(run: Run) -> None:
 def _last_fence(run: Run) -> None:
     """Settle every watch once more: by a round trip, else by closing and reading it out.
 
-    The scenario's own laws are about what everybody was told in the end: they need it, too.
+    Laws are about what everybody was told in the end: they need it, too.
     """
     run.sync("last")
     _all_answered(run)
     watched = {watch.actor.name: watch for watch in run.watches}
-    if not watched and not run.scenario.laws:
+    if not (watched or run.profile.laws or run.scenario.laws):
         return
     fence = settle_everything(run, run.patience)
     for name in watched:

@@ -311,11 +311,15 @@ TOLD = """
 """
 
 
+@pytest.mark.parametrize("of", ["scenario", "profile"])
 @pytest.mark.parametrize(("leaks", "code"), [(False, 0), (True, 1)])
-def test_laws_know_the_lines_of_sockets_and_wait_for_what_is_on_its_way(tmp_path, leaks, code):
-    profile = written(tmp_path, LINES, "lines.yaml")
+def test_laws_know_the_lines_of_sockets_and_wait_for_what_is_on_its_way(tmp_path, leaks, code, of):
+    told, laws = TOLD.rsplit("\n    laws: ", 1)
+    parts = {"scenario": told, "profile": LINES}
+    parts[of] = f"{parts[of].rstrip()}\n    laws: {laws}"
+    profile = written(tmp_path, parts["profile"], "lines.yaml")
     written(tmp_path, TELLER.replace("LEAKS", str(leaks)), "lines.py")
-    done = harness("run", written(tmp_path, TOLD), "--profile", profile)
+    done = harness("run", written(tmp_path, parts["scenario"]), "--profile", profile)
     assert done.returncode == code, done.stdout
     assert ("was told 'psst', which was for ben" in done.stdout) == leaks
 
