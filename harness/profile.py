@@ -196,7 +196,7 @@ def check_names(
 def _catches_port(profile: Profile, check: Checker) -> None:
     """Whether anybody can know the server's port, if a role wants to."""
     spec = profile.server
-    caught = spec.prints is not None and "port" in dict(names_captured(spec.prints))
+    caught = "port" in dict(names_captured(spec.prints))
     users = [row.who for row in profile.insertions
              if row.who != "server" and "server.port" in names_used(row.value.plain())]  # fmt: skip
     if users and not caught and spec.listens is None:

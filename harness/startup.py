@@ -17,7 +17,7 @@ from harness.errors import Place, Problem, ScenarioError, SetupError
 from harness.links import Link
 from harness.patterns import TextPattern, nearest
 from harness.process import command_line, environment
-from harness.scope import names_used
+from harness.scope import names_captured, names_used
 from harness.values import size
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ def _is_in_use(run: Run, start: int) -> bool:
 def _is_ready(run: Run, start: int) -> bool:
     spec = run.profile.server
     printed = spec.prints is None or _has_printed(run, start)
-    return printed and (run.listens is None or _listens(run))
+    says_where = "port" in dict(names_captured(spec.prints))  # then nobody has to look
+    return printed and (says_where or run.listens is None or _listens(run))
 
 
 def _has_printed(run: Run, start: int) -> bool:

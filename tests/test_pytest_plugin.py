@@ -120,7 +120,7 @@ def test_the_harness_is_imported_with_the_first_scenario_only(tmp_path):
 
 
 def test_another_server_can_be_given(folder):
-    server = f"python3 {TROUBLE.parent / 'trouble.py'} --say given"
+    server = f"python3 {TROUBLE.parent / 'trouble.py'} {{port}} --say given"
     done = ran(folder, "--harness-server", server, "--harness-patience", "2")
     assert done.returncode == 0, done.stdout
     assert ran(folder, "--harness-at", "nowhere").returncode == 4

@@ -39,21 +39,23 @@ def command(folder, *options):
 
 
 def verdicts(folder, *options):
+    """Verdict and number of each run, and what was said of them."""
     done = subprocess.run(
         command(folder, *options), capture_output=True, text=True, check=False,
         env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip
     assert list(folder.glob(f"{guardian.FOLDER}*")) == []
-    return re.findall(r"^(\w+) +\S*/(\d+)\.yaml \(", done.stdout, re.MULTILINE)
+    return re.findall(r"^(\w+) +\S*/(\d+)\.yaml \(", done.stdout, re.MULTILINE), done.stdout
 
 
 @pytest.mark.timeout(0)
 def test_sixteen_at_a_time_say_what_one_at_a_time_says(tmp_path):
     write(tmp_path, 200)
-    alone = verdicts(tmp_path, "-j", 1)
+    alone, _ = verdicts(tmp_path, "-j", 1)
     assert len(alone) == 200
     for number in range(RUNS):
-        assert verdicts(tmp_path, "-j", 16) == alone, number
+        found, said = verdicts(tmp_path, "-j", 16)
+        assert found == alone, f"run {number}: {said}"
 
 
 def alive(pids):

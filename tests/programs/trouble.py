@@ -54,6 +54,7 @@ def serve(listener, answer):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
     parser.add_argument("--escape", type=Path, help="leave a daemon, its number in this file")
     parser.add_argument("--kill-parent", action="store_true")
     parser.add_argument("--stop-parent", action="store_true")
@@ -74,7 +75,7 @@ def main():
     def answer(line):
         return "wrong" if faulty and line == "fault?" else line
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", args.port)) as listener:
         print(f"listening on port {listener.getsockname()[1]}", flush=True)
         serve(listener, answer)
 
