@@ -342,8 +342,11 @@ class ScreenView:
             self._echoes.remove({own})  # from here on the same text is an answer
         seen = squeeze(behind)
         while seen != own and own.startswith(seen) and row < end:
-            more, row = self._terminal.line(row)
-            seen += _continued(more, own[len(seen) :])
+            more, after = self._terminal.line(row)
+            further = seen + _continued(more, own[len(seen) :])
+            if not (own.startswith(further) or _is_own(further, own)):
+                break  # it says something else: our line was not drawn to its end
+            seen, row = further, after
         if not _is_own(seen, own) and not self._edited:
             self._lines.append(text)  # not ours: whoever wrote there is to be heard
         self._edited = False

@@ -336,6 +336,14 @@ def test_what_was_said_on_the_main_screen_before_and_after_is_heard():
     assert view.flush() == ["last", "bye"]
 
 
+def test_what_is_said_below_a_draft_that_was_never_drawn_is_no_part_of_it():
+    view = screen_view()
+    view.feed(b"say> ")
+    view.typed("half a sente", submitted=False)
+    view.feed(b"\r\nlogged off\r\n")
+    assert view.flush() == ["logged off"]
+
+
 def test_a_canvas_that_is_drawn_again_for_another_size_repeats_nothing():
     view = canvas_view()
     for n in range(20):
