@@ -332,6 +332,10 @@ class Shell(Cmd):
         self.main_session.app.erase_when_done = False
         self._drain()
         app = get_app_or_none()
+        if app:
+            # Private: there is one row at least, and so the status line stands in the first frame.
+            # Unknown, it would come when the terminal has told where its cursor is.
+            app.renderer._min_available_height = 1  # noqa: SLF001
         if self._code is not None and app:
             app.exit(exception=EOFError())
 
