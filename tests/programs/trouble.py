@@ -1,6 +1,7 @@
 """A server of lines (`echo WORD` is answered by `WORD`) that makes trouble for who runs it."""
 
 import argparse
+import contextlib
 import fcntl
 import os
 import signal
@@ -46,7 +47,8 @@ def descriptors():
 
 def serve(listener, answer):
     connection, _ = listener.accept()
-    with connection, connection.makefile("rw", newline="\n") as lines:
+    reset = contextlib.suppress(ConnectionError)  # whoever leaves may do it in any way
+    with reset, connection, connection.makefile("rw", newline="\n") as lines:
         for line in lines:
             lines.write(answer(line.removeprefix("echo ").rstrip("\n")) + "\n")
             lines.flush()
