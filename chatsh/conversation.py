@@ -42,7 +42,7 @@ from chatd.wire.messages import (
     Who,
 )
 from chatd.wire.names import same
-from chatd.wire.text import harmless
+from chatd.wire.text import harmless, whole
 from chatsh import helping, options, render
 from chatsh.client import Answered, Event, Opened, Request, is_text
 from chatsh.drafts import Drafts
@@ -213,8 +213,7 @@ class Conversation:
 
     def enter(self, line: str, *, code: bool = False) -> None:
         """Do what a line asks for; a message in it is `code`. Never raises for what it holds."""
-        whole = line.encode(errors="replace").decode()  # a terminal may give half characters
-        action = parse(whole, self.situation)
+        action = parse(whole(line), self.situation)
         if code and isinstance(action, Unanswered):
             action = replace(action, content=fenced(action.content))
         if action is not None:
@@ -346,17 +345,17 @@ class Conversation:
     def _answered(self, answered: Answered) -> None:
         if answered.id in self._silent:
             self._silent.discard(answered.id)
-        elif self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
-            pass  # it is shown there
-        elif isinstance(answered.reply, Error):
+            return
+        if self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
+            return  # it is shown there
+        if isinstance(answered.reply, Error):
             self._refused(answered.request, answered.reply)
         else:
             self._front.show(self._ANSWERS[type(answered.request)](self, answered))
 
     def _refused(self, request: Request, error: Error) -> None:
         self._front.show(render.wrong(error.text))
-        client = self._link.client
-        others = [name for name in (*client.users, *client.groups) if name != client.name]
+        others = [*self.situation.others, *self.situation.groups]
         if error.error in UNKNOWN and (hint := did_you_mean(_named(request), others)):
             self._front.show(render.notice(f"{hint} {render.AGAIN}"))
 

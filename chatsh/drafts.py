@@ -11,6 +11,7 @@ import contextlib
 import msgspec
 
 from chatd.wire.names import same
+from chatd.wire.text import whole
 from chatsh.private import file_of, replace_file
 
 LARGEST = 1_000_000  # bytes of a file that is read
@@ -34,12 +35,13 @@ class Drafts:
 
     def keep(self, talk: str, text: str) -> None:
         """Remember this instead. Never raises: a draft may be lost with its disk."""
-        if text == self.of(talk):
+        begun = same(talk)  # once: this is done for each key that is pressed
+        if text == self._texts.get(begun, ""):
             return
-        self._texts = {key: value for key, value in self._texts.items() if key != same(talk)}
+        self._texts = {key: value for key, value in self._texts.items() if key != begun}
         if text:
-            self._texts[same(talk)] = text
-        data = msgspec.json.encode({key: _sound(value) for key, value in self._texts.items()})
+            self._texts[begun] = text
+        data = msgspec.json.encode({key: whole(value) for key, value in self._texts.items()})
         with contextlib.suppress(OSError):
             replace_file(self._path, data, durable=False)
 
@@ -53,8 +55,3 @@ class Drafts:
         if text:
             self.keep(old, "")
             self.keep(new, text)
-
-
-def _sound(text: str) -> str:
-    """Without half characters, which a terminal may give and no file in UTF-8 holds."""
-    return text.encode(errors="replace").decode()

@@ -443,9 +443,8 @@ class Shell(Cmd):
                 self._conversation.keep_unsent()
                 with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
                     self._drain()
-                    if (
-                        self._code != ExitCode.NORMAL
-                    ):  # who was typing did not mean the next program
+                    if self._code != ExitCode.NORMAL:
+                        # Who was typing did not mean it for the next program.
                         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
     def _on_interrupt(self, _: int, __: FrameType | None) -> None:

@@ -104,7 +104,7 @@ class Talks:
 
     def __init__(self) -> None:
         self.focus: Talk | None = None  # None: everything is on the screen
-        self._before: Talk | None = None
+        self.before: Talk | None = None  # what had the focus before this
         self._talks: dict[str, Talk] = {}
 
     def get(self, name: str, *, group: bool = False) -> Talk:
@@ -141,7 +141,7 @@ class Talks:
         What of it was not seen yet, in the log's order, and how much more is not kept any longer.
         """
         if talk is not self.focus:
-            self._before, self.focus = self.focus, talk
+            self.before, self.focus = self.focus, talk
         shown = [talk] if talk else list(self._talks.values())
         unseen = [item for one in shown for item in one.unseen]
         dropped = sum(one.hidden for one in shown) - len(unseen)
@@ -153,11 +153,6 @@ class Talks:
         """Where to look next: where somebody calls, else where something has waited longest."""
         waiting = sorted(self._waiting(), key=lambda talk: (not talk.calls, _first(talk)))
         return waiting[0] if waiting else None
-
-    @property
-    def before(self) -> Talk | None:
-        """What had the focus before this."""
-        return self._before
 
     def _waiting(self) -> Iterator[Talk]:
         return (talk for talk in self._talks.values() if talk.hidden)

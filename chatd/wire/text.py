@@ -93,6 +93,11 @@ def _is_mark(char: str) -> bool:
     return unicodedata.category(char)[0] == "M"
 
 
+def whole(text: str) -> str:
+    """Without half characters, which a terminal may give and no text in UTF-8 holds."""
+    return text.encode(errors="replace").decode()
+
+
 def timestamp(milliseconds: int) -> str:
     """A moment since 1970 as RFC 3339 in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
