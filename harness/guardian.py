@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -37,10 +38,63 @@ def begin_session() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-")).resolve()
 
 
-def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs `main` of a module here; the current folder has no say in imports."""
-    code = f"import sys; sys.path.append({str(ROOT)!r}); from {module} import main; main()"
+def start_apart(main: Callable[..., None], kept: int, *arguments: str) -> psutil.Process:
+    """A process in a session of its own that shares one descriptor with us, and ends by itself.
+
+    It runs `main` of one of our modules with the descriptor and the arguments. What has been
+    imported here need not be imported again where this process can be forked.
+    """
+    if _is_single():
+        return psutil.Process(_fork_apart(main, kept, arguments))
+    return psutil.Popen(
+        _command(main.__module__, str(kept), *arguments),
+        pass_fds=[kept], start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _is_single() -> bool:
+    """Whether only this thread runs, so that no fork of us inherits a lock that nobody opens."""
+    tasks = Path("/proc/self/task")
+    return sys.platform == "linux" and tasks.exists() and len(list(tasks.iterdir())) == 1
+
+
+def _command(module: str, *arguments: str) -> list[str]:
+    """Runs `main` of a module of ours; the current folder has no say in imports."""
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r}); from {module} import main;"
+        " main(int(sys.argv[1]), *sys.argv[2:])"
+    )
     return [sys.executable, "-P", "-c", code, *arguments]
+
+
+def _fork_apart(main: Callable[..., None], kept: int, arguments: Sequence[str]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        _let_go_of_all_but(kept)
+        main(kept, *arguments)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)  # what the original does at its end is not ours to do
+
+
+def _let_go_of_all_but(kept: int) -> None:
+    """Keep a descriptor and standard error."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 _sessions: list[Path] = []  # the one of this process, once there is one
@@ -64,10 +118,7 @@ def _watched_session() -> Path:
     folder = begin_session()
     theirs, ours = os.pipe()
     try:
-        guardian = subprocess.Popen(
-            module_command("harness.guardian", str(folder)), stdin=theirs, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        guardian = start_apart(main, theirs, str(folder))
     finally:
         os.close(theirs)
     owner = os.getpid()
@@ -81,13 +132,13 @@ def _watched_session() -> Path:
     return folder
 
 
-def main() -> None:
-    """The guardian: waits until nobody holds the other end of its input, then cleans up."""
+def main(pipe: int, folder: str) -> None:
+    """The guardian: waits until nobody holds the other end of a pipe, then cleans up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    while os.read(0, 1):
+    while os.read(pipe, 1):
         pass
-    clean_up(Path(sys.argv[1]))
+    clean_up(Path(folder))
 
 
 def clean_up(folder: Path) -> None:

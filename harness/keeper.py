@@ -227,9 +227,9 @@ def write_outcome(outcome: Outcome, path: Path) -> None:
     path.write_bytes(pickle.dumps(outcome))
 
 
-def main() -> None:
-    """`harness.keeper FD`: keep runs for who holds the other end of the socket."""
-    owner = Connection(int(sys.argv[1]))
+def main(line: int) -> None:
+    """Keep runs for who holds the other end of a socket."""
+    owner = Connection(line)
     guardian.adopt_orphans()
     guardian.sweep()
     folder = guardian.begin_session()

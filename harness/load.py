@@ -47,7 +47,7 @@ from harness.laws import ONCE, WITHOUT, laws
 from harness.patterns import Item
 from harness.profile import Profile
 from harness.run import Options, Run
-from harness.runner import play
+from harness.runner import LAST_WORDS, play
 from harness.scope import VARIABLE
 from harness.steps import Clause, Exchange
 from harness.values import as_list, texts
@@ -354,6 +354,7 @@ class Load:
         self._exchange_of = _places(scenario)
         self._house: House | None = None
         self._over = False
+        self._last_words = 0.0  # seconds to wait for the end of a server that seems to be dying
 
     def recogniser(self, profile: Profile, role: str) -> Known:
         """What the lines of a role mean; one for all casts."""
@@ -374,6 +375,7 @@ class Load:
                 self.hub.round(self._next_moment())
                 tell(self.result)
             self.result.seconds = time.monotonic() - (self._start_at or began)
+            self._listen_for_the_reason()
             if self._fault:
                 raise self._fault
             self._judge_all()
@@ -410,6 +412,12 @@ class Load:
         self._over = True
         while self._house is not None:
             self.hub.round(time.monotonic() + IDLE)
+
+    def _listen_for_the_reason(self) -> None:
+        """Where channels ended by themselves, the server may be dying: its end tells more."""
+        until = time.monotonic() + self._last_words
+        while self._house is not None and not self._fault and time.monotonic() < until:
+            self.hub.round(until)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """What is no verdict ends everything."""
@@ -512,6 +520,8 @@ class Load:
 
     def _failed(self, run: CastRun, broken: BrokenPromiseError) -> None:
         number = run.number
+        if any(actor.ended and not actor.dismissed for actor in run.actors.values()):
+            self._last_words = run.seconds(LAST_WORDS)
         where = str(broken.place or "")
         what = re.sub(rf"(?<=[^\W\d_])x{number}\b", "", broken.what)
         first = what.splitlines()[0]

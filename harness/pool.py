@@ -10,15 +10,15 @@ import contextlib
 import pickle
 import signal
 import socket
-import subprocess
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from msgspec import Struct, structs
 
-from harness import guardian
+from harness import guardian, keeper
 from harness.flaky import ONCE, Plan, Series
 from harness.journal import Event
 from harness.keeper import Order, Told
@@ -44,11 +44,7 @@ class Pool:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._keeper = subprocess.Popen(
-                guardian.module_command("harness.keeper", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+            self._keeper = guardian.start_apart(keeper.main, theirs.fileno())
         self._line = Connection(ours.detach())
         self._running: dict[int, tuple[Job, Options]] = {}
         self._number = 0
@@ -101,11 +97,11 @@ class Pool:
         """End what still runs; afterwards nothing is left of it."""
         self._line.close()
         try:
-            self._keeper.wait(PATIENCE)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            code = self._keeper.wait(PATIENCE)
+        except (psutil.TimeoutExpired, KeyboardInterrupt):
             self._keeper.kill()  # its runs die with it
-            self._keeper.wait()
-        if self._keeper.returncode == -signal.SIGKILL:
+            code = self._keeper.wait()
+        if code == -signal.SIGKILL:
             guardian.sweep()
 
 

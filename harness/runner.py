@@ -36,7 +36,7 @@ from harness.verbs import FORMS
 from harness.views import LinesView
 from harness.wire import Wire
 
-LAST_WORDS = 0.5  # seconds to listen to a server that seems to be dying, for the report
+LAST_WORDS = 1.0  # seconds to listen to a server that seems to be dying; stretched like patience
 LONGEST = 60.0  # seconds for a scenario, from the server's readiness; stretched like patience
 EXCHANGES = 12  # a scenario that has more patience per exchange may last as many times as long
 INTERRUPTED = "interrupted"  # what is said of a run that was cut off from outside
@@ -334,7 +334,8 @@ def _listen_for_the_reason(run: Run, outcome: Outcome) -> None:
     """Where a channel ended by itself, the server may be about to say why; evidence, no verdict."""
     if any(actor.ended and not actor.dismissed for actor in run.actors.values()):
         server = run.server
-        run.reactor.until(lambda: server.ended is not None, run.reactor.now() + LAST_WORDS)
+        until = run.reactor.now() + run.seconds(LAST_WORDS)
+        run.reactor.until(lambda: server.ended is not None, until)
         outcome.died = server.ended is not None and not server.dismissed
         said = f"the server ended by itself: {server.ended}"
         if outcome.died and said not in "\n".join((outcome.what, *outcome.details)):
