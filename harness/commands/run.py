@@ -17,7 +17,7 @@ from harness.fences import STRENGTH
 from harness.flaky import Plan
 from harness.language import Scenario
 from harness.memory import keep, recall
-from harness.pool import InterruptedRunsError, Job, run_all
+from harness.pool import InterruptedRunsError, Job, Watcher, run_all
 from harness.progress import Progress
 from harness.report import clean, closing_line, one_line, proofs_and_notes, report
 from harness.reports.github import Annotations
@@ -31,7 +31,6 @@ from harness.selection import (
     nothing_chosen,
     warnings,
 )
-from harness.show import Show
 from harness.watching import watch
 
 WORST_FIRST = (Exit.BUG, Exit.WRONG, Exit.BROKEN, Exit.ENVIRONMENT, Exit.PASSED)
@@ -240,7 +239,7 @@ def _run(
     plan = Plan(arguments.repeat, arguments.retries)
     at_a_time = 1 if arguments.show else arguments.jobs
     with Progress(len(jobs)) as progress, Annotations() as annotations:
-        watcher = Show() if arguments.show else progress
+        watcher = _show() if arguments.show else progress
         for outcome in run_all(jobs, options, at_a_time, plan, watcher):
             outcomes.append(outcome)
             progress.count()
@@ -282,6 +281,12 @@ def _accept(
                 progress.count()
                 for text in _told(outcome, arguments):
                     progress.say(text)
+
+
+def _show() -> Watcher:
+    from harness.show import Show  # with rich, which nobody else waits for
+
+    return Show()
 
 
 def _told(outcome: Outcome, arguments: argparse.Namespace) -> Iterator[str]:
