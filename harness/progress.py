@@ -47,6 +47,7 @@ class Progress(Watcher):
     def began(self, number: int, job: Job) -> None:
         """An attempt begins."""
         self._running[number] = (job.scenario.title, time.monotonic())
+        self.tick()
 
     def ended(self, number: int, outcome: Outcome) -> None:
         """An attempt is over."""
