@@ -50,6 +50,9 @@ bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `im
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
+properties: .venv/dev.stamp ## what holds of whatever is drawn, with ten times the examples
+	$(BIN)/python -m pytest -n $(JOBS) -m hypothesis --hypothesis-profile=many tests
+
 selectors: .venv/dev.stamp  ## run every test on each selector that this machine has
 	for one in $$($(BIN)/python -c 'from chatd.net.loop import SELECTORS; print(*SELECTORS)'); do \
 		echo "== $$one"; CHATD_SELECTOR=$$one $(BIN)/python -m pytest -q -n $(JOBS) || exit 1; done
@@ -75,4 +78,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove selectors faults lint types check clean bench bench-startup
+.PHONY: help chat demo shots test prove properties selectors faults lint types check clean bench bench-startup

@@ -78,6 +78,8 @@ def formatted(path: Path) -> str:
     root = read(path)
     before = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     text = laid_out(_ordered(before, root))
+    if text == before:  # as nearly every file is: nothing to compare
+        return before
     same = _in_order(parsed(text, str(path)), top=True) == _in_order(root, top=True)
     return text if same and laid_out(text) == text else before
 

@@ -224,7 +224,7 @@ finds = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=st.lists(entries, max_size=12), asked=st.lists(finds, min_size=1, max_size=12))
 def test_both_stores_find_the_same_in_any_log(tmp_path_factory, log, asked):
     """A member joins twice only where it has left: the hub sees to that."""

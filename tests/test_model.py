@@ -603,6 +603,6 @@ COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestOnMemory = Hubs.TestCase
-TestOnMemory.settings = settings(COMMON, max_examples=100)
+TestOnMemory.settings = COMMON
 TestOnSqlite = SqliteHubs.TestCase
-TestOnSqlite.settings = settings(COMMON, max_examples=30)
+TestOnSqlite.settings = COMMON
