@@ -131,9 +131,11 @@ def test_terminals_are_refused(tmp_path):
     assert "load plays sockets only" in done.stdout
 
 
-def test_a_server_that_dies_ends_the_load(tmp_path):
+def test_a_server_that_dies_slowly_ends_the_load(tmp_path):
     text = TRIO.replace("'a secret'", '"\\U0001F600"').replace("a secret", "x")
-    done, _ = load(tmp_path, text, "--casts", 5, "--rate", "50/s", *daemon("rare-text"))
+    dying = f"python3 {HERE / 'planted.py'} {{port}} --fault rare-text; code=$?; sleep 0.3"
+    server = ["--server", f"sh -c '{dying}; exit $code'"]
+    done, _ = load(tmp_path, text, "--casts", 5, "--rate", "50/s", *server)
     assert done.returncode == 1
     assert "the server ended by itself" in done.stdout
 
