@@ -26,12 +26,12 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Mapping, Sequence
 
 LARGEST = 200_000  # bytes of a message: arguments and environment
 NUMBER = struct.Struct("i")
-READ_AT_START = ("PYTHON", "LC_", "LANG")  # by the interpreter: of no use to a fork
-OURS = dict(os.environ)
+READ_AT_START = ("PYTHON", "LC_", "LANG")  # by the interpreter: forks for others are others
 
 
 class Start:
@@ -63,27 +63,18 @@ class Start:
 
 
 class Ready:
-    """A module with `main`, and the modules that it will want, read by a process of their own."""
+    """A program with `cli.main`, and the modules it will want, read by a process of their own."""
 
-    def __init__(self, program: str, *modules: str) -> None:
+    def __init__(self, program: str, modules: Sequence[str], env: Mapping[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, __file__, str(theirs.fileno()), program, *modules]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno()), program, *modules],
-                pass_fds=[theirs.fileno()], env=OURS,
-            )  # fmt: skip
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env
+            )
 
-    def start(
-        self,
-        words: Sequence[str],
-        fds: Sequence[int],
-        env: Mapping[str, str],
-        cwd: str,
-        *,
-        terminal: bool = False,
-    ) -> Start:
-        """The program with these arguments; `terminal`: the descriptors are to be its own one."""
-        order = {"words": list(words), "env": dict(env), "cwd": cwd, "terminal": terminal}
+    def order(self, fds: Sequence[int], **order: object) -> Start:
+        """One more start."""
         said, says = os.pipe()
         try:
             socket.send_fds(self._line, [json.dumps(order).encode()], [*fds, says])
@@ -93,15 +84,24 @@ class Ready:
 
 
 @functools.cache
-def ready(program: str, *modules: str) -> Ready:
+def _ready(program: str, modules: tuple[str, ...], env: tuple[tuple[str, str], ...]) -> Ready:
     """The one of this process; it ends when nobody can order anything any more."""
-    return Ready(program, *modules)
+    return Ready(program, modules, dict(env))
 
 
-def can_be_forked(env: Mapping[str, str]) -> bool:
-    """Whether nothing in the environment is meant for the start of another interpreter."""
-    changed = (key for key in {*env, *OURS} if env.get(key) != OURS.get(key))
-    return not any(key.startswith(READ_AT_START) for key in changed)
+def start(
+    program: str,
+    *words: str,
+    modules: Sequence[str],
+    fds: Sequence[int],
+    env: Mapping[str, str],
+    cwd: str,
+    terminal: bool = False,
+) -> Start:
+    """`python -m PROGRAM WORDS`; `terminal`: the descriptors are to be the terminal of its own."""
+    read = {key: env[key] for key in env if key.startswith((*READ_AT_START, "PATH"))}
+    one = _ready(program, tuple(modules), tuple(sorted(read.items())))
+    return one.order(fds, words=words, env=dict(env), cwd=cwd, terminal=terminal)
 
 
 # --- the process that forks -----------------------------------------------------------------------
@@ -149,6 +149,7 @@ def become(order: dict, program: str) -> None:
     """What `python -m PROGRAM` finds when it begins."""
     os.environ.clear()
     os.environ.update(order["env"])
+    time.tzset()
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
     sys.argv = [importlib.util.find_spec(f"{program}.__main__").origin, *order["words"]]

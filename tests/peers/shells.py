@@ -10,7 +10,7 @@ from chatd.wire.messages import Ping
 
 from .links import Peer
 from .servers import Server
-from .terminal import Stage, Terminal
+from .terminal import Forked, Spawned, Stage, Terminal
 
 CHATSH = (sys.executable, "-m", "chatsh")
 PROMPT = "enter your message>"  # with its trailing blank off, as screens are compared
@@ -43,7 +43,12 @@ class Shells(Stage):
         """Any program on a terminal of its own."""
         work = self.home / "work"
         work.mkdir(exist_ok=True)
-        terminal = Terminal(argv, self.env(**env), size=size, cwd=str(work))
+        options = {"env": self.env(**env), "dimensions": size, "cwd": str(work)}
+        if argv[: len(CHATSH)] == CHATSH:
+            child = Forked("chatsh", *argv[len(CHATSH) :], modules=["chatsh.shell"], **options)
+        else:
+            child = Spawned(argv, **options)
+        terminal = Terminal(child, size=size)
         self.terminals.append(terminal)
         return terminal
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import termios
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import pexpect
 import pyte
+from ready import start
 from wcwidth import wcwidth
 
 PATIENCE = 30.0  # seconds, only for giving up
@@ -49,19 +51,58 @@ class _Screen(pyte.HistoryScreen):
         self.ensure_hbounds()
 
 
+class Spawned(pexpect.spawn):
+    """Any program, started on a terminal of its own."""
+
+    def __init__(self, argv: Sequence[str], **options) -> None:
+        super().__init__(argv[0], list(argv[1:]), **options)
+        self.delaybeforesend = None
+
+    def hang_up(self) -> None:
+        """Close it, by its file object: a bare descriptor would be closed once more later."""
+        self.ptyproc.fileobj.close()
+
+    def ending(self) -> int:
+        """Its exit code when it has ended, or the signal as a negative number."""
+        self.wait()
+        return -self.signalstatus if self.exitstatus is None else self.exitstatus
+
+    def end(self) -> None:
+        self.close(force=True)
+
+
+class Forked:
+    """A program of ours on a terminal of its own, from a process that has read its modules."""
+
+    def __init__(
+        self, program: str, *words: str, dimensions: tuple[int, int], modules: Sequence[str],
+        env: Mapping[str, str], cwd: str,
+    ) -> None:  # fmt: skip
+        self.child_fd, theirs = os.openpty()
+        self._file = os.fdopen(self.child_fd, "rb", 0)
+        self.setwinsize(*dimensions)
+        self._start = start(
+            program, *words, modules=modules, fds=[theirs] * 3, env=env, cwd=cwd, terminal=True
+        )
+        os.close(theirs)
+        self.pid, self.kill, self.ending = self._start.pid, self._start.kill, self._start.wait
+
+    def setwinsize(self, rows: int, columns: int) -> None:
+        termios.tcsetwinsize(self.child_fd, (rows, columns))
+
+    def hang_up(self) -> None:
+        self._file.close()
+
+    def end(self) -> None:
+        self.hang_up()
+        self._start.end()
+
+
 class Terminal:
     """One program, its pty and its screen. Call `pump` often, or the program blocks."""
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        *,
-        size: tuple[int, int] = (24, 80),
-        cwd: str | None = None,
-    ) -> None:
-        self.child = pexpect.spawn(argv[0], list(argv[1:]), dimensions=size, env=dict(env), cwd=cwd)
-        self.child.delaybeforesend = None
+    def __init__(self, child: Spawned | Forked, *, size: tuple[int, int]) -> None:
+        self.child = child
         self.raw = b""  # everything the program wrote
         self.ended = False
         self.screen = _Screen(size[1], size[0], self._send)
@@ -115,11 +156,10 @@ class Terminal:
         self._stream.feed(data)
 
     def hang_up(self) -> None:
-        """Close it, by its file object: a bare descriptor would be closed once more later."""
-        self.child.ptyproc.fileobj.close()
+        self.child.hang_up()
 
     def close(self) -> None:
-        self.child.close(force=True)
+        self.child.end()
 
 
 class Stage:
@@ -154,9 +194,7 @@ class Stage:
     def ends(self, terminal: Terminal) -> int:
         """Wait for the end of the program; its exit code, or the signal as a negative number."""
         self.until(lambda: terminal.ended, "the end of the program")
-        terminal.child.wait()
-        status = terminal.child.exitstatus
-        return -terminal.child.signalstatus if status is None else status
+        return terminal.child.ending()
 
     def close(self) -> None:
         for terminal in self.terminals:

@@ -2,17 +2,17 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from textwrap import dedent
 
-from ready import can_be_forked, ready
+from ready import start
 
 HERE = Path(__file__).parent
 PROFILE = HERE / "small.yaml"
 DAEMON = f"python3 {HERE / 'daemon.py'}"
 GIVE_UP = 100  # seconds
+READ = ("harness.commands.run", "harness.commands.check")
 
 
 def written(folder: Path, text: str, name: str = "scenario.yaml") -> Path:
@@ -26,32 +26,19 @@ def harness(*arguments, env=None):
     """The finished command `harness ARGUMENTS`; a run leaves no evidence unless it is told to."""
     if arguments[:1] == ("run",) and "--evidence" not in arguments:
         arguments += ("--evidence", "none")
-    words, env = [*map(str, arguments)], {**os.environ, **(env or {})}
-    if can_be_forked(env):
-        return forked(words, env)
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *words],
-        capture_output=True,
-        text=True,
-        timeout=GIVE_UP,
-        check=False,
-        env=env,
-    )
-
-
-def forked(words, env):
-    """The same, begun by a process that has read the modules of the harness already."""
-    commands = (f"harness.commands.{one}" for one in ("run", "check"))
     with (
         Path(os.devnull).open() as nothing,
         tempfile.TemporaryFile("w+") as said,
         tempfile.TemporaryFile("w+") as complained,
     ):
-        fds = [one.fileno() for one in (nothing, said, complained)]
-        start = ready("harness", *commands).start(words, fds, env, str(Path.cwd()))
-        code = start.wait(GIVE_UP)
+        words, fds = [*map(str, arguments)], [one.fileno() for one in (nothing, said, complained)]
+        begun = start(
+            "harness", *words, modules=READ, fds=fds,
+            env={**os.environ, **(env or {})}, cwd=str(Path.cwd()),
+        )  # fmt: skip
+        code = begun.wait(GIVE_UP)
         if code is None:
-            start.end()
+            begun.end()
             raise subprocess.TimeoutExpired(words, GIVE_UP)
         texts = [(one.seek(0), one.read())[1] for one in (said, complained)]
     return subprocess.CompletedProcess(words, code, *texts)
