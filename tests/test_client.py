@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -509,10 +509,7 @@ def test_a_server_of_s3_is_not_bothered_with_what_it_cannot_do(request_):
 
 # --- total ---
 
-BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-
-@BUSY
 @given(st.lists(st.binary(max_size=80), max_size=8), st.booleans())
 def test_no_bytes_of_a_server_raise(chunks, welcomed):
     client = opened() if welcomed else Client("ana")
@@ -533,7 +530,6 @@ FIELDS = ["re", "users", "text", "kind", "n", "seq", "epoch", "group", "groups",
 VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | LISTS
 
 
-@BUSY
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES)), CODES)
 def test_no_fields_of_a_server_raise(messages, code):
     client = opened()

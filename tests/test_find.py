@@ -4,7 +4,7 @@ from itertools import count
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from chatd.core.effects import (
     Account,
@@ -224,7 +224,6 @@ finds = st.builds(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=st.lists(entries, max_size=12), asked=st.lists(finds, min_size=1, max_size=12))
 def test_both_stores_find_the_same_in_any_log(tmp_path_factory, log, asked):
     """A member joins twice only where it has left: the hub sees to that."""

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.wire.messages import (
@@ -35,7 +35,6 @@ from chatsh.grammar import (
     unquoted,
 )
 
-BUSY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GENERAL = Situation(Mode.GENERAL, ("bob", "User 1", "User 1 B", "O'Neil x"))
 DIRECT = GENERAL._replace(mode=Mode.DIRECT)
 IN_GROUPS = GENERAL._replace(groups=("team", "My Crew", "Room 7"))
@@ -294,14 +293,12 @@ def test_a_mode_sends_nothing_to_everyone_by_accident(line, mode):
     assert isinstance(parse(line, IN_GROUPS._replace(mode=mode)), Complaint)
 
 
-@BUSY
 @given(st.text(), st.sampled_from(Mode))
 def test_every_line_means_something(line, mode):
     parse(line, Situation(mode, ("bob", "User 1"), ("team", "my crew"), "crew"))
     parse(f"/group {line}", Situation(mode, ("bob", "User 1"), ("team", "my crew")))
 
 
-@BUSY
 @given(st.from_regex(r"[^/|~\s][^|~]*", fullmatch=True))
 def test_text_without_a_sign_is_sent_byte_for_byte(line):
     action = parse(line, GENERAL)
@@ -311,7 +308,6 @@ def test_text_without_a_sign_is_sent_byte_for_byte(line):
 BARE_EXITS = {"exit", "quit", "logout", "logoff", "bye"}
 
 
-@BUSY
 @given(st.text(alphabet=st.characters(blacklist_characters='"\\')))
 def test_one_pair_of_quotes_around_a_text_comes_off(text):
     assert unquoted(f'"{text}"') == text

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from programs.kit import PROFILE, closing, harness, written
 
@@ -278,7 +278,6 @@ def test_a_secret_is_in_no_file(tmp_path):
 # Films.
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("io"), st.binary(max_size=40)), max_size=20))
 def test_any_bytes_become_a_film_that_a_strict_reader_takes(tmp_path_factory, pieces):
     chunks = [Chunk(0.1 * n, "ana", kind, data) for n, (kind, data) in enumerate(pieces)]
@@ -467,7 +466,6 @@ def test_a_long_line_is_shown_around_its_difference():
 PLAIN = st.text("abc d", max_size=60).map(str.rstrip)
 
 
-@settings(deadline=None)
 @given(PLAIN, PLAIN)
 def test_both_texts_can_be_read_from_what_is_marked(expected, seen):
     marked = diff.words([expected], seen)

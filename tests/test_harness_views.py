@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.canvas import CanvasView
@@ -382,7 +382,6 @@ def test_a_style_that_is_none_says_what_is_allowed(text):
         parse_style(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"\x1b[", b"\x1b[?", b"9999"]))))
 def test_no_output_of_a_program_can_raise(chunks):
     terminal = Terminal(20, 5, lambda _: None)

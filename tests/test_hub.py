@@ -517,7 +517,7 @@ STEP = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(STEP, max_size=25))
 def test_whatever_is_said_nobody_sees_what_is_not_for_him_and_nothing_breaks(steps):
     bench = Bench([OPERATOR, Account(2, "eve", "eve", "eve", "pw")])
@@ -559,7 +559,6 @@ def check(bench: Bench):
     assert online <= set(bench.opened)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.text(min_size=1, max_size=5))))
 def test_every_direct_message_is_seen_by_its_receiver_alone(said):
     bench = Bench()

@@ -62,7 +62,7 @@ def test_a_traceback_can_be_taken_for_no_event(log):
     assert all(line.startswith("  | ") for line in lines(log))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.text())
 def test_no_text_makes_a_second_line_or_drives_a_terminal(log, text: str):
     before = len(log.path.read_bytes().split(b"\n"))

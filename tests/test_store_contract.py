@@ -183,7 +183,7 @@ ENTRIES = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(turns=st.lists(ENTRIES, max_size=4))
 def test_any_turns_keep_what_a_plain_list_would(kind, turns, tmp_path_factory):
     one = MemoryStore() if kind == "memory" else SqliteStore(tmp_path_factory.mktemp("s"))
