@@ -33,7 +33,7 @@ demo: .venv/run.stamp   ## watch real processes replay a conversation
 	@$(BIN)/harness run --show scenarios/dialogue/three_clients.yaml
 
 test: .venv/dev.stamp   ## run every test and every scenario
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term
 
 prove: .venv/run.stamp   ## tell lies about every scenario; those that miss too many are named
 	$(BIN)/harness prove --quiet -j $(JOBS) scenarios

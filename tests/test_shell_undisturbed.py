@@ -231,9 +231,9 @@ def test_other_programs_have_the_terminal_for_a_while(shells, chatd):
 # --- many ---
 
 
-def test_1000_messages_while_lines_are_typed(shells, chatd, ann, ben):
+def test_300_messages_while_lines_are_typed(shells, chatd, ann, ben):
     sent = []
-    for number in range(50):
+    for number in range(15):
         ben.say(10)
         text = f"typed {number} " + "and more " * (number % 12)
         ann.type(text[: number % 7])
@@ -243,9 +243,9 @@ def test_1000_messages_while_lines_are_typed(shells, chatd, ann, ben):
         stands(shells, ann, text.rstrip(), prompts=number + 1)
         sent.append(text.rstrip())
         ann.type("\r")
-    shells.until(lambda: len(ben.heard) == 50, "the lines")
+    shells.until(lambda: len(ben.heard) == 15, "the lines")
     assert ben.heard == sent
-    assert len(ben.lines) == 1000
+    assert len(ben.lines) == 300
     ben.all_stand(ann)
     shells.until(lambda: line_of(ann) == "", "an empty line")
     os.kill(ann.child.pid, signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import termios
@@ -104,6 +105,7 @@ class Terminal:
     def __init__(self, child: Spawned | Forked, *, size: tuple[int, int]) -> None:
         self.child = child
         self.raw = b""  # everything the program wrote
+        self._scrolled: dict[range, list] = {}  # rows and their texts, by the columns of the screen
         self.ended = False
         self.screen = _Screen(size[1], size[0], self._send)
         self._stream = pyte.ByteStream(self.screen)
@@ -120,9 +122,21 @@ class Terminal:
 
     @property
     def _full_rows(self) -> list[str]:
-        columns = range(self.screen.columns)
-        above = ["".join(row[x].data for x in columns) for row in self.screen.history.top]
-        return [*above, *self.screen.display]
+        return [*self._above(), *self.screen.display]
+
+    def _above(self) -> list[str]:
+        """What has scrolled away: nothing changes there any more, so each row is put together once.
+
+        But for another width, or where all of it was erased.
+        """
+        top, columns = self.screen.history.top, range(self.screen.columns)
+        known = self._scrolled.get(columns, [])
+        if len(known) > len(top) or (known and known[-1][0] is not top[len(known) - 1]):
+            known = []
+        for row in itertools.islice(top, len(known), None):
+            known.append((row, "".join(row[x].data for x in columns)))
+        self._scrolled = {columns: known}
+        return [text for _, text in known]
 
     @property
     def row(self) -> str:
