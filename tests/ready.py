@@ -92,7 +92,7 @@ def _ready(program: str, modules: tuple[str, ...], env: tuple[tuple[str, str], .
 def start(
     program: str,
     *words: str,
-    modules: Sequence[str],
+    modules: Sequence[str] = (),
     fds: Sequence[int],
     env: Mapping[str, str],
     cwd: str,

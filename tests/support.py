@@ -18,6 +18,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from subprocess import DEVNULL
+
+from ready import start
 
 from chatd.net.loop import SELECTORS
 
@@ -116,6 +119,33 @@ def _like(frame: dict, code: str, fields: dict) -> bool:
     return frame.get("code") == code and fields.items() <= frame.items()
 
 
+class Forked:
+    """A daemon of a process that has read its modules; of `subprocess.Popen` what is used here."""
+
+    stdin = None
+
+    def __init__(self, *words: str):
+        said, says = os.pipe()
+        self.stdout = os.fdopen(said)
+        with Path(os.devnull).open() as nothing:
+            fds = [nothing.fileno(), says, says]
+            self._start = start("chatd", *words, fds=fds, env=os.environ, cwd=str(Path.cwd()))
+        os.close(says)
+        self.pid, self.send_signal = self._start.pid, self._start.kill
+
+    def poll(self) -> int | None:
+        return self._start.wait(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = self._start.wait(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired("chatd", timeout)
+        return code
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Chatd:
     """A daemon in a process of its own; its port, its output, and its end."""
 
@@ -127,7 +157,7 @@ class Chatd:
         host: str = "127.0.0.1",
         program=("-m", "chatd"),
         selector: str = SELECTOR,
-        stdin=subprocess.DEVNULL,
+        stdin=DEVNULL,
         limits: dict[int, tuple[int, int]] | None = None,
         wait: bool = True,
         **popen,
@@ -145,15 +175,18 @@ class Chatd:
             for which, value in (limits or {}).items():
                 resource.setrlimit(which, value)
 
-        self.process = subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=bound if limits else None,
-            **popen,
-        )
+        if (tuple(program), stdin, limits, popen) == (("-m", "chatd"), DEVNULL, None, {}):
+            self.process = Forked(*command[3:])
+        else:
+            self.process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                preexec_fn=bound if limits else None,
+                **popen,
+            )
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
         self.port = 0
