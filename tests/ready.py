@@ -25,9 +25,11 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 LARGEST = 200_000  # bytes of a message: arguments and environment
 NUMBER = struct.Struct("i")
@@ -102,6 +104,25 @@ def start(
     read = {key: env[key] for key in env if key.startswith((*READ_AT_START, "PATH"))}
     one = _ready(program, tuple(modules), tuple(sorted(read.items())))
     return one.order(fds, words=words, env=dict(env), cwd=cwd, terminal=terminal)
+
+
+def run(
+    program: str, *words: str, modules: Sequence[str] = (), env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """A run that ends by itself, as `subprocess.run` tells of it; nothing can be read by it."""
+    with (
+        Path(os.devnull).open() as nothing,
+        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as complained,
+    ):
+        fds = [one.fileno() for one in (nothing, said, complained)]
+        begun = start(program, *words, modules=modules, fds=fds, env=env, cwd=str(Path.cwd()))
+        code = begun.wait(timeout)
+        if code is None:
+            begun.end()
+            raise subprocess.TimeoutExpired([program, *words], timeout)
+        texts = [(one.seek(0), one.read())[1] for one in (said, complained)]
+    return subprocess.CompletedProcess([program, *words], code, *texts)
 
 
 # --- the process that forks -----------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """What the tests of the harness share: write a scenario, run `harness` on it as a person would."""
 
 import os
-import subprocess
-import tempfile
 from pathlib import Path
 from textwrap import dedent
 
-from ready import start
+import ready
 
 HERE = Path(__file__).parent
 PROFILE = HERE / "small.yaml"
@@ -26,22 +24,10 @@ def harness(*arguments, env=None):
     """The finished command `harness ARGUMENTS`; a run leaves no evidence unless it is told to."""
     if arguments[:1] == ("run",) and "--evidence" not in arguments:
         arguments += ("--evidence", "none")
-    with (
-        Path(os.devnull).open() as nothing,
-        tempfile.TemporaryFile("w+") as said,
-        tempfile.TemporaryFile("w+") as complained,
-    ):
-        words, fds = [*map(str, arguments)], [one.fileno() for one in (nothing, said, complained)]
-        begun = start(
-            "harness", *words, modules=READ, fds=fds,
-            env={**os.environ, **(env or {})}, cwd=str(Path.cwd()),
-        )  # fmt: skip
-        code = begun.wait(GIVE_UP)
-        if code is None:
-            begun.end()
-            raise subprocess.TimeoutExpired(words, GIVE_UP)
-        texts = [(one.seek(0), one.read())[1] for one in (said, complained)]
-    return subprocess.CompletedProcess(words, code, *texts)
+    return ready.run(
+        "harness", *map(str, arguments),
+        modules=READ, env={**os.environ, **(env or {})}, timeout=GIVE_UP,
+    )  # fmt: skip
 
 
 def run(folder: Path, text: str, *options, fault: str | None = None):
