@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import stat
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -57,30 +58,65 @@ def as_line(event: str, fields: Fields) -> str | None:
 
 
 class Printer:
-    """Prints from a thread of its own, so that a terminal that stands still stops nobody."""
+    """Prints what was said in a turn at its end, so that the terminal costs little for each line.
+
+    A terminal may stand still, as a pipe may: those are written by a thread, so that they stop
+    nobody. What takes everything at once, a file or the null device, needs none.
+    """
 
     def __init__(self) -> None:
-        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
-        self._thread = threading.Thread(target=self._print, name="printer", daemon=True)
-        self._thread.start()
+        self._said: list[str] = []
+        self._given = self._printed = 0  # lines, to the thread and by it
+        self._lines: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if _may_wait():
+            self._thread = threading.Thread(target=self._print_all, name="printer", daemon=True)
+            self._thread.start()
 
     def say(self, line: str) -> None:
         """Print a line, or drop it where too many wait already."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(line)
+        if self._given - self._printed + len(self._said) < WAITING:
+            self._said.append(line)
+
+    def flush(self) -> None:
+        """Print what was said since the last call."""
+        if not self._said:
+            return
+        said, self._said = self._said, []
+        if self._thread is None:
+            _print(said)
+        else:
+            self._given += len(said)
+            self._lines.put(said)
 
     def close(self, patience: float) -> None:
         """Print what waits, for at most so many seconds."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
-        self._thread.join(patience)
+        self.flush()
+        if self._thread is not None:
+            self._lines.put([])
+            self._thread.join(patience)
 
-    def _print(self) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                print(line, flush=True)
-            except OSError:
-                _print_nowhere()
+    def _print_all(self) -> None:
+        while said := self._lines.get():
+            _print(said)
+            self._printed += len(said)
+
+
+def _print(lines: list[str]) -> None:
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError:
+        _print_nowhere()
+
+
+def _may_wait() -> bool:
+    """Whether writing to our output may have to wait for somebody."""
+    try:
+        about = os.fstat(sys.stdout.fileno())
+        nowhere = os.stat(os.devnull)
+    except (AttributeError, OSError, ValueError):
+        return True  # nobody knows
+    return not (stat.S_ISREG(about.st_mode) or about.st_rdev == nowhere.st_rdev)
 
 
 def _print_nowhere() -> None:

@@ -52,6 +52,7 @@ from chatd.wire.messages import Bye, Error
 
 MS_PER_DAY = 24 * 3600 * 1000
 FAREWELL = 1.5  # seconds for the last words of a shutdown
+SOON = 0.01  # seconds for positions until they are stored
 PRINTING = 0.3  # seconds for the last lines of the terminal
 MOTD = "Messages on this server are written to its log."
 
@@ -80,6 +81,7 @@ class Daemon:
         self._signals: list[int] = []
         self._stopping = ""
         self._deadline = 0.0
+        self._moves_by: float | None = None  # when positions that moved are stored at the latest
         self._storage_failed = False
         self._printer = Printer()
         self._fd = terminal()
@@ -111,6 +113,7 @@ class Daemon:
             self.loop.watch(self._fd, self._typed)
         self._happened("start", {"version": __version__, "pid": os.getpid()})
         self._printer.say(greeting)
+        self._printer.flush()
         notify("READY=1", f"STATUS={greeting.splitlines()[0]}")
         self._run(self._hub.purge(self._now()))
         try:
@@ -220,6 +223,7 @@ class Daemon:
         elif any(asking is connection for asking, _ in self._asking):
             return  # it ends with its answer
         self._guarded(connection.id, lambda: self._hub.lost(connection.id, why, self._now()))
+        self._peers.flush()  # this may be told while the turn is being written already
 
     def turn_ended(self) -> None:
         """See `Application`: commit, then answer and deliver."""
@@ -233,20 +237,41 @@ class Daemon:
             self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
         while self._flush() or self._answer():
             pass
+        self._deliver()
         for conn in _taken_out(self._peers.overrun):
             self._run(self._hub.not_reading(conn, self._now()))
             self._peers.abort(conn)
+        self._peers.flush()
         self._log.flush()
+        self._printer.flush()
 
-    def drained(self, connection: Connection) -> None:
+    def drained(self, connection: Connection) -> bool:
         """See `Application`."""
-        if self._peers.is_drained(connection.id):
-            self._run(self._hub.taken(connection.id, self._now()))
+        if not self._peers.is_drained(connection.id):
+            return False
+        effects = self._hub.taken(connection.id, self._now())
+        self._run(effects)
+        self._peers.flush()
+        return bool(effects) or (self._hub.moved and self._moves_due())
 
     def _flush(self) -> bool:
+        """Positions that moved: with what is stored anyway, else soon, with those to come.
+
+        A commit for them alone costs as much as one for a hundred messages.
+        """
+        if not self._hub.moved or not (self._hub.asking or self._stopping or self._moves_due()):
+            return False
+        self._moves_by = None
         effects = self._hub.flush(self._now())
         self._run(effects)
         return bool(effects)
+
+    def _moves_due(self) -> bool:
+        now = self.loop.clock()
+        if self._moves_by is None:
+            self._moves_by = now + SOON
+            self.loop.after(SOON, lambda: None)
+        return now >= self._moves_by
 
     def _answer(self) -> bool:
         """Commit, and pass on what became durable; that may ask the store for more."""
@@ -254,12 +279,22 @@ class Daemon:
         completions = self._store.completions()
         if self._store.commits != before:
             self._commits.observe(self.loop.clock() - began)
+        now = self._now()
         for done in completions:
             self._note_storage(done)
-            self._run(self._hub.completed(done, self._now()))
-            for conn in _taken_out(self._peers.stalled):
-                self._run(self._hub.stalled(conn, self._now()))
+            self._run(self._hub.completed(done, now))
+            if self._peers.stalled:
+                self._tell_stalled()
         return bool(completions)
+
+    def _deliver(self) -> None:
+        """Queue what was decided; whoever is found to be slow by it goes on from the log."""
+        self._peers.flush()
+        self._tell_stalled()
+
+    def _tell_stalled(self) -> None:
+        for conn in _taken_out(self._peers.stalled):
+            self._run(self._hub.stalled(conn, self._now()))
 
     def _guarded(self, conn: int, act: Callable[[], list[Effect]]) -> None:
         """An error of ours in serving one peer costs that peer its connection, and nobody else."""

@@ -13,6 +13,7 @@ import re
 import stat
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from io import FileIO, TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -23,6 +24,8 @@ from chatd.wire.text import timestamp
 SIZE = 10_000_000  # bytes of one file
 KEPT = 5  # older files
 GATHERED = 1000  # lines that wait at most
+
+NAME = 32  # characters: what is longer is hardly said twice
 
 _BARE = re.compile(r"[\w.@:/+*\[\]-]+")
 
@@ -121,6 +124,15 @@ def _private(path: str, flags: int) -> int:
 def _value(value: str | int) -> str:
     if isinstance(value, int):
         return str(int(value))
+    return _remembered(value) if len(value) <= NAME else _text(value)
+
+
+def _text(value: str) -> str:
     if _BARE.fullmatch(value):
         return value
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    return _as_it_is(value) if value.isprintable() else _escaped(value)
+
+
+_remembered = lru_cache(4096)(_text)  # names, addresses and kinds come again and again
+_as_it_is = json.JSONEncoder(ensure_ascii=False).encode
+_escaped = json.JSONEncoder().encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chatd.core.effects import Close, Opened, Probe, Send, Tell
 from chatd.dialects.http import HttpDialect, Request, speaks_http
@@ -15,6 +15,7 @@ from chatd.wire.messages import Message, Users, Welcome
 PACE = 0.02  # seconds between two objects to a peer that cannot tell one from the next
 HOLD = 1.0  # seconds such a peer is left alone after `welcome`, if it never asks who is there
 UNFINISHED = 120.0  # seconds for one object: enough for a hundred bytes at one a second
+TOGETHER = 64  # messages joined at most: what a queue may be beyond its bound before it is known
 STALL = 256 * 1024  # bytes queued for a plain peer: from here on it is served from the log
 OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer that are not in the log
 
@@ -41,8 +42,33 @@ class Peer:
         return bool(self.first) or self.dialect.unfinished
 
 
+class Batch:
+    """Messages of one turn for the same receivers: encoded and joined once, when it is queued."""
+
+    __slots__ = ("_members", "messages", "omitted", "to")
+
+    def __init__(self, send: Send) -> None:
+        self.to = send.to
+        self.omitted = send.omitted
+        self.messages = [send.message]
+        self._members: frozenset[int] = frozenset()  # when it is first asked for
+
+    def is_for(self, send: Send) -> bool:
+        """Whether exactly the same receive it."""
+        return self.omitted == send.omitted and (self.to is send.to or self.to == send.to)
+
+    def reaches(self, conn: int) -> bool:
+        """Whether this one receives it."""
+        self._members = self._members or frozenset(self.to)
+        return conn != self.omitted and conn in self._members
+
+
 class Peers:
-    """Every open connection by its number."""
+    """Every open connection by its number.
+
+    Messages for one are joined, and so are those for the same many; no receiver has both waiting,
+    so that each gets everything in the order in which it was sent.
+    """
 
     def __init__(
         self,
@@ -58,6 +84,8 @@ class Peers:
         self._asked = asked
         self._unfinished = unfinished
         self._peers: dict[int, Peer] = {}
+        self._for_one: dict[int, list[Message]] = {}
+        self._for_many: Batch | None = None
         self.stalled: dict[int, None] = {}  # who takes less than is queued
         self.overrun: dict[int, None] = {}  # who takes nothing, and has had its bound
 
@@ -106,6 +134,7 @@ class Peers:
 
     def opened(self, effect: Opened) -> None:
         """A session is open: from now on it is spoken to in its kind, and at its pace."""
+        self.flush()  # what was said before it was open is said in the words of that time
         peer = self._peers.get(effect.conn)
         if peer is None:
             return  # it went while the store or the pool had its hello
@@ -117,20 +146,77 @@ class Peers:
             self._loop.after(HOLD, lambda: self._release(peer))
 
     def send(self, effect: Send) -> None:
-        """Queue one message for many, encoded once for each kind of them."""
+        """Queue one message; it leaves with the others of this turn, see `flush`."""
+        if len(effect.to) == 1 and not effect.omitted:
+            self._send_one(effect.to[0], effect.message)
+        elif effect.to:
+            self._send_many(effect)
+
+    def _send_one(self, conn: int, message: Message) -> None:
+        if self._for_many and self._for_many.reaches(conn):
+            self._queue_many()
+        waiting = self._for_one.get(conn)
+        if waiting is None:
+            self._for_one[conn] = [message]
+            return
+        waiting.append(message)
+        if len(waiting) >= TOGETHER:
+            del self._for_one[conn]
+            self._queue_messages(conn, waiting, {})
+
+    def _send_many(self, effect: Send) -> None:
+        batch = self._for_many
+        if batch and batch.is_for(effect):
+            batch.messages.append(effect.message)
+            if len(batch.messages) >= TOGETHER:
+                self._queue_many()
+            return
+        self._queue_many()
+        batch = self._for_many = Batch(effect)
+        for conn in [conn for conn in self._for_one if batch.reaches(conn)]:
+            self._queue_messages(conn, self._for_one.pop(conn), {})
+
+    def flush(self) -> None:
+        """Queue everything that was sent since the last call."""
+        self._queue_many()
+        if self._for_one:
+            waiting, self._for_one = self._for_one, {}
+            for conn, messages in waiting.items():
+                self._queue_messages(conn, messages, {})
+
+    def _queue_many(self) -> None:
+        batch, self._for_many = self._for_many, None
+        if batch is None:
+            return
         encoded: dict[Encoder, bytes] = {}
-        for conn in effect.to:
-            peer = self._peers.get(conn)
-            if peer is None:
-                continue
-            encode = peer.dialect.encode
-            data = encoded.get(encode)
-            if data is None:
-                data = encoded[encode] = encode(effect.message)
-            if data and peer.held is None:
-                self._queue(peer, data)
+        for conn in batch.to:
+            if conn != batch.omitted:
+                self._queue_messages(conn, batch.messages, encoded)
+
+    def _queue_messages(
+        self, conn: int, messages: Sequence[Message], encoded: dict[Encoder, bytes]
+    ) -> None:
+        """`encoded` has what was joined before, by its kind."""
+        peer = self._peers.get(conn)
+        if peer is None:
+            return
+        encode = peer.dialect.encode
+        if peer.held is not None or peer.connection.pace:
+            self._queue_apart(peer, messages)
+            return
+        data = encoded.get(encode)
+        if data is None:
+            data = encoded[encode] = b"".join(map(encode, messages))
+        if data:
+            self._queue(peer, data)
+
+    def _queue_apart(self, peer: Peer, messages: Sequence[Message]) -> None:
+        for message in messages:
+            data = peer.dialect.encode(message)
+            if data and peer.held is not None:
+                self._hold(peer, message, data)
             elif data:
-                self._hold(peer, effect.message, data)
+                self._queue(peer, data)
 
     def _queue(self, peer: Peer, data: bytes) -> None:
         connection = peer.connection
@@ -157,6 +243,7 @@ class Peers:
 
     def close(self, effect: Close) -> None:
         """Close when everything queued is written."""
+        self.flush()
         peer = self._peers.pop(effect.conn, None)
         if peer:
             self._release(peer)
@@ -190,6 +277,7 @@ class Peers:
 
     def say_at_once(self, message: Message) -> None:
         """The last word to everybody where there will be no further turn: what goes, goes."""
+        self.flush()
         for peer in self._peers.values():
             peer.connection.queue(peer.dialect.encode(message))
             peer.connection.pace = 0.0

@@ -213,9 +213,9 @@ class Bench:
 
     def act(self, effect):  # noqa: C901 - one row per effect
         match effect:
-            case Send(to, message):
+            case Send(to, message, omitted):
                 for conn in to:
-                    if conn not in self.closed:
+                    if conn not in self.closed and conn != omitted:
                         self.inboxes[conn].append(message)
             case Opened(conn, plain):
                 assert conn not in self.closed, "a session for a connection that is closed"

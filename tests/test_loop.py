@@ -31,8 +31,9 @@ class App:
     def closed(self, connection, why):
         self.events.append(("closed", connection.id, why))
 
-    def drained(self, connection):
+    def drained(self, connection) -> bool:
         self.events.append(("drained", connection.id))
+        return True
 
     def turn_ended(self):
         self.turns += 1

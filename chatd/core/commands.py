@@ -15,7 +15,7 @@ from chatd.core.flow import read, received
 from chatd.core.groups import group
 from chatd.core.history import history
 from chatd.core.login import hello
-from chatd.core.session import Session
+from chatd.core.session import Gone, Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import (
     Admin,
@@ -188,3 +188,5 @@ COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
 
 # These do not wait for what the store has still to answer: it answers in their order anyway.
 APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast, OutgoingGroup})
+# The answers of the others prove that nothing more was on its way: not the receipts either.
+UNFENCED = APPENDING | {Received, Read, Pong, Gone}

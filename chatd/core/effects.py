@@ -231,10 +231,14 @@ class Opened(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Queue one message for several connections: encoded once for each kind of them."""
+    """Queue one message for several connections: encoded once for each kind of them.
+
+    Whoever sends to the same many again and again gives the same object, so that this is seen.
+    """
 
     to: Sequence[int]
     message: Message
+    omitted: int = 0  # a connection that does not get it, though it is in `to`
 
 
 class Close(Struct, frozen=True):

@@ -86,28 +86,44 @@ def _mark(row: Row) -> InFlight:
 
 def push(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
     """Give an item that was just stored to those of `accounts` (None: everybody) who are live."""
+    message = message_of(hub, row, EVERYONE)
     if accounts is None:
-        sessions = [one for one in hub.live.values() if one.number != row.entry.author]
-    else:
-        found = (hub.session_of(number) for number in accounts)
-        sessions = [one for one in found if one is not None and one.live]
-    return _queue(hub, row, sessions, message_of(hub, row, EVERYONE))
+        return _queue_for_all(hub, row, message)
+    found = (hub.session_of(number) for number in accounts)
+    return _queue(hub, row, [one for one in found if one is not None and one.live], message)
+
+
+def _queue_for_all(hub: Hub, row: Row, message: Item) -> list[Effect]:
+    """Nothing is done for each of the plain: what was said to all is not confirmed by them."""
+    author = hub.session_of(row.entry.author)
+    omitted = author.conn if author and author.live else 0
+    conns, extended = hub.live.everybody()
+    hub.counts.deliveries += len(conns) - bool(omitted)
+    confirming = [one for one in extended if one is not author]
+    return [Send(conns, message, omitted), *_in_flight(hub, row, confirming)]
 
 
 def _queue(hub: Hub, row: Row, sessions: list[Session], message: Item) -> list[Effect]:
-    effects: list[Effect] = [Send([one.conn for one in sessions], message)]
     hub.counts.deliveries += len(sessions)
-    mark = _mark(row)
-    personal = row.entry.target != EVERYONE
+    sent = Send([one.conn for one in sessions], message)
+    if row.entry.target == EVERYONE:
+        sessions = [one for one in sessions if not one.plain]
+    return [sent, *_in_flight(hub, row, sessions)]
+
+
+def _in_flight(hub: Hub, row: Row, sessions: Iterable[Session]) -> list[Effect]:
+    """What is not confirmed yet; a plain session confirms by taking it."""
+    effects: list[Effect] = []
+    mark = None
     for one in sessions:
-        if not one.plain:
-            one.flight.append(mark)
-            one.flight_bytes += mark.size
-            if one.window_full:
-                effects += stall(hub, one, row.seq)
-        elif personal:
-            one.flight.append(mark)
+        mark = mark or _mark(row)
+        one.flight.append(mark)
+        if one.plain:
             effects.append(Tell(one.conn))
+            continue
+        one.flight_bytes += mark.size
+        if one.window_full:
+            effects += stall(hub, one, row.seq)
     return effects
 
 
@@ -115,9 +131,8 @@ def stall(hub: Hub, session: Session, position: int) -> list[Effect]:
     """Nothing more is queued for this session until it has taken what it has."""
     if not session.live:
         return []
-    session.live = False
+    hub.live.remove(session)
     session.position = position
-    hub.live.pop(session.conn, None)
     told = [Tell(session.conn)] if session.plain else []
     return [*_watch(hub, session), *told]
 
@@ -203,8 +218,7 @@ def _continue(hub: Hub, session: Session, page: Page | Failed) -> list[Effect]:
 
 
 def _go_live(hub: Hub, session: Session) -> list[Effect]:
-    session.live = True
-    hub.live[session.conn] = session
+    hub.live.add(session)
     return []
 
 

@@ -45,7 +45,7 @@ from chatd.core.effects import (
 from chatd.core.limits import Limits, Tries
 from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
-from chatd.core.session import Gone, Item, Session, State
+from chatd.core.session import Gone, Item, Live, Session, State
 from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.messages import (
     Bye,
@@ -118,7 +118,7 @@ class Hub:
         self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
         self.accounts = Accounts(kept.accounts)
         self.by_account: dict[int, Session] = {}  # who is in the chat, by account
-        self.live: dict[int, Session] = {}  # of those, who stands at the end of the log
+        self.live = Live()  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
         self.changing = 0  # changes of groups that the store has not answered
         # Accounts that may resume before others are told, with their names, and until when.
@@ -190,6 +190,16 @@ class Hub:
             return [Alarm(SOON if more else self.setup.limits.purge, "purge", 0)]
 
         return self.submit(Purge(before, self.setup.keep_bytes), then)
+
+    @property
+    def moved(self) -> bool:
+        """Whether `flush` would store something."""
+        return self.positions.moved and not self.retrying
+
+    @property
+    def asking(self) -> bool:
+        """Whether the store has still to answer something that changes it."""
+        return self._newest_stored in self._waiting
 
     def flush(self, now: Now) -> list[Effect]:
         """Before the store commits: what moved in this turn."""
@@ -413,8 +423,7 @@ class Hub:
     def drop(self, session: Session, reason: str, notice: NoticeKind | None = None) -> list[Effect]:
         """Forget a session and close its connection; `notice` tells the others."""
         self.sessions.pop(session.conn, None)
-        self.live.pop(session.conn, None)
-        session.live = False
+        self.live.remove(session)
         session.state = State.LEAVING
         session.inbox.clear()
         effects: list[Effect] = [Close(session.conn)]
@@ -448,6 +457,8 @@ class Hub:
         """Handle what waits in a session's inbox, as far as nothing holds it back."""
         effects: list[Effect] = []
         while session.inbox and session.blocked is None:
+            if self.positions.moved and type(session.inbox[0]) not in commands.UNFENCED:
+                effects += flow.flush(self)
             if self._must_wait(session.inbox[0], released):
                 self.block(session, self._newest_stored)
                 break
@@ -457,7 +468,7 @@ class Hub:
 
     def _must_wait(self, item: Item, released: bool) -> bool:
         """`released`: what it waited for is answered, but others may have asked since."""
-        if self._newest_stored not in self._waiting:
+        if not self.asking:
             return False
         if type(item) in commands.APPENDING:
             return bool(self.changing) and type(item) is OutgoingGroup

@@ -63,9 +63,14 @@ class Positions:
         self._moved_cursors[account, conversation] = cursor
         self.to_tell.setdefault((account, conversation), set()).update(authors)
 
+    @property
+    def moved(self) -> bool:
+        """Whether `take_moves` has something to give."""
+        return bool(self._moved_accounts or self._moved_cursors)
+
     def take_moves(self) -> tuple[MoveCursors, Readers] | None:
         """What has moved since the last call, and who is to be told; None for nothing."""
-        if not (self._moved_accounts or self._moved_cursors):
+        if not self.moved:
             return None
         taken = MoveCursors(self._moved_accounts, list(self._moved_cursors.values())), self.to_tell
         self._moved_accounts, self._moved_cursors, self.to_tell = {}, {}, {}

@@ -104,3 +104,33 @@ class Session:
             raise PeerError(ErrorCode.HELLO_FIRST)
         elif kind is Hello:
             raise PeerError(ErrorCode.HELLO_TWICE)
+
+
+class Live:
+    """The sessions that stand at the end of the log: they get each item as it is stored."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, Session] = {}  # by connection
+        self._everybody: tuple[tuple[int, ...], tuple[Session, ...]] | None = None
+
+    def everybody(self) -> tuple[tuple[int, ...], tuple[Session, ...]]:
+        """All connections, and of the sessions those that confirm.
+
+        The same objects as long as nobody comes or goes: no message makes its own.
+        """
+        if self._everybody is None:
+            extended = tuple(one for one in self._sessions.values() if not one.plain)
+            self._everybody = tuple(self._sessions), extended
+        return self._everybody
+
+    def add(self, session: Session) -> None:
+        """It has everything."""
+        session.live = True
+        self._sessions[session.conn] = session
+        self._everybody = None
+
+    def remove(self, session: Session) -> None:
+        """It is left behind, or gone."""
+        session.live = False
+        if self._sessions.pop(session.conn, None):
+            self._everybody = None

@@ -53,8 +53,11 @@ class Application(Protocol):
     def closed(self, connection: Connection, why: str) -> None:
         """Nothing more will come; what is queued is still written where it can be."""
 
-    def drained(self, connection: Connection) -> None:
-        """Everything queued for a connection that asked for this is with its kernel."""
+    def drained(self, connection: Connection) -> bool:
+        """Everything queued for a connection that asked for this is with its kernel.
+
+        True asks for another turn at once, for what comes of it.
+        """
 
     def turn_ended(self) -> None:
         """Everything of this turn is read; now it can be kept, and then answered."""
@@ -319,8 +322,7 @@ class Loop:
         self._want(connection, writing=not done)
         if connection.drained and not connection.outbox:
             connection.drained = False
-            self._go_on = True
-            self._app.drained(connection)
+            self._go_on |= self._app.drained(connection)
         if connection.doomed and not connection.outbox and not connection.hung_up:
             self._hang_up(connection)
 

@@ -63,6 +63,10 @@ MIGRATIONS = (
     CREATE VIRTUAL TABLE log_text USING fts5 (content, content = 'log', content_rowid = 'seq');
     INSERT INTO log_text (log_text) VALUES ('rebuild');
     """,
+    """
+    CREATE TABLE indexed (upto INTEGER NOT NULL);  -- seq: what is later is not in log_text yet
+    INSERT INTO indexed SELECT coalesce(max(seq), 0) FROM log;
+    """,
 )
 
 

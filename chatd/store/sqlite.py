@@ -1,7 +1,9 @@
 """The embedded keeper: one SQLite file in WAL mode, one transaction per turn of the loop.
 
-`submit` writes into an open transaction; `completions` commits it (`synchronous=FULL`), so that the
-price of a disk sync is paid once for everything a turn brought.
+`submit` gathers entries and writes the rest into an open transaction; `completions` writes the
+entries with one statement and commits (`synchronous=FULL`), so that the price of a disk sync is
+paid once for everything a turn brought. Words are put into the full-text index many entries at a
+time, as small transactions are what it is slow at: a search first brings it up to date.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import astuple
 
 from chatd.core.effects import (
     Account,
@@ -46,6 +50,7 @@ from chatd.wire.errors import ErrorCode, StoreError
 
 Kept = TypeVar("Kept")
 FILE = "chat.db"
+UNINDEXED = 500  # entries whose words wait for the index at most: about 2 ms
 PURGED_AT_ONCE = 2000  # entries: about 20 ms, in which nobody is answered
 
 
@@ -80,6 +85,8 @@ class SqliteStore:
                 undo.callback(self._db.close)
                 self._prepare()
                 self.epoch = self._read_epoch()
+                self._seq = self._kept_seq = self._last_seq()  # given out, and durable
+                self._indexed = self._kept_indexed = self._read_indexed()
             except (OSError, sqlite3.Error, StoreError) as error:
                 raise StoreError(f"cannot use {self.path}: {error}") from error
             undo.pop_all()
@@ -87,6 +94,8 @@ class SqliteStore:
         self._answers: list[Completion] = []
         self._found: dict[int, Find] = {}  # what was read in the open transaction
         self._open = False
+        self._rows: list[tuple[Any, ...]] = []  # entries that are not written yet
+        self._keys: dict[tuple[int, str], Row] = {}  # ... and those of them that have an id
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -98,8 +107,14 @@ class SqliteStore:
         (epoch,) = self._db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         return str(epoch)
 
+    def _read_indexed(self) -> int:
+        (upto,) = self._db.execute("SELECT upto FROM indexed").fetchone()
+        return int(upto)
+
     def submit(self, ticket: int, operation: Operation) -> None:
         """See `Store`."""
+        if type(operation) in READING:
+            self._write_rows()
         try:
             if not isinstance(operation, Find):
                 self._begin()
@@ -114,11 +129,15 @@ class SqliteStore:
 
     def completions(self) -> list[Completion]:
         """Commit what was submitted since the last call."""
+        self._write_rows()
         if self._open:
             try:
+                if self._seq - self._indexed >= UNINDEXED:
+                    self._index()
                 self._db.execute("COMMIT")
                 self._open = False
                 self.commits += 1
+                self._kept_seq, self._kept_indexed = self._seq, self._indexed
             except sqlite3.Error as error:
                 self._give_up(error)
         answers, self._answers = self._answers, []
@@ -130,11 +149,39 @@ class SqliteStore:
             self._db.execute("BEGIN IMMEDIATE")
             self._open = True
 
+    def _write_rows(self) -> None:
+        """Put what was gathered into the open transaction."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        self._keys.clear()
+        try:
+            self._db.executemany(
+                "INSERT INTO log (seq, kind, author, name, target, content, ts, id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _index(self) -> None:
+        """Bring the index of words up to the end of what is written."""
+        self._db.execute(
+            "INSERT INTO log_text (rowid, content)"
+            " SELECT seq, content FROM log WHERE seq > ? AND kind <> 'event'",
+            (self._indexed,),
+        )
+        self._indexed = self._seq
+        self._db.execute("UPDATE indexed SET upto = ?", (self._seq,))
+
     def _give_up(self, error: sqlite3.Error) -> None:
         """The transaction is lost, with everything that was answered in it; pages are read anew."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._open = False
+        self._seq, self._indexed = self._kept_seq, self._kept_indexed
+        self._rows.clear()
+        self._keys.clear()
         self._answers = [self._instead(answer, str(error)) for answer in self._answers]
         self._found.clear()
 
@@ -156,22 +203,17 @@ class SqliteStore:
         first = self._first(entry.author, entry.id) if entry.id is not None else None
         if first is not None:
             return again(ticket, first, entry)
-        cursor = self._db.execute(
-            "INSERT INTO log (kind, author, name, target, content, ts, id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (entry.kind, entry.author, entry.name, entry.target, entry.content, entry.ts, entry.id),
-        )
-        seq = cursor.lastrowid
-        assert seq is not None
-        if entry.kind != "event":
-            self._db.execute(
-                "INSERT INTO log_text (rowid, content) VALUES (?, ?)", (seq, entry.content)
-            )
+        self._seq = seq = self._seq + 1
+        self._rows.append((seq, *astuple(entry)))
+        if entry.id is not None:
+            self._keys[entry.author, entry.id] = Row(seq, entry)
         for change in operation.changes:
             CHANGES[type(change)](self, change, seq)
         return Stored(ticket, seq, entry.ts)
 
     def _first(self, author: int, key: str) -> Row | None:
+        if (author, key) in self._keys:
+            return self._keys[author, key]
         found = self._db.execute(
             "SELECT seq, kind, author, name, target, content, ts, id FROM log"
             " WHERE author = ? AND id = ?",
@@ -255,9 +297,21 @@ class SqliteStore:
 
     def find(self, ticket: int, operation: Find) -> Page:
         """One page of what somebody may see."""
+        if operation.words is not None:
+            self._index_to_search()
         statement, parameters = build(operation)
         rows = [_row(one) for one in self._db.execute(statement, parameters)]
-        return page(ticket, operation, rows, self._last_seq())
+        return page(ticket, operation, rows, self._seq)
+
+    def _index_to_search(self) -> None:
+        """Where nothing can be written, the words of the newest entries are not found."""
+        if self._indexed == self._seq:
+            return
+        try:
+            self._begin()
+            self._index()
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def purge(self, ticket: int, operation: Purge) -> Stored:
         """Forget the oldest entries, some at a time; answers up to where the log is gone."""
@@ -270,6 +324,8 @@ class SqliteStore:
         old = rows[: rows.index(old[-1]) + 1] if old else []
         if not old:
             return Stored(ticket, self._purged())
+        if old[-1][0] > self._indexed:
+            self._index()
         self._db.executemany(
             "INSERT INTO log_text (log_text, rowid, content) VALUES ('delete', ?, ?)",
             [(seq, content) for seq, _, kind, content in old if kind != "event"],
@@ -408,6 +464,7 @@ OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
     Recall: SqliteStore.recall,
     Touch: SqliteStore.touch,
 }
+READING = frozenset({Find, Purge})  # what looks at the entries that were gathered
 CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,
     Join: SqliteStore.join,

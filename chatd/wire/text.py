@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 
 MARKS = 4  # on one character; written languages need three, a screen has room for no more
 
@@ -98,6 +99,7 @@ def whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
+@lru_cache(256)  # the messages of one turn have few different ones
 def timestamp(milliseconds: int) -> str:
     """A moment since 1970 as RFC 3339 in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
