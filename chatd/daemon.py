@@ -281,7 +281,8 @@ class Daemon:
             self._commits.observe(self.loop.clock() - began)
         now = self._now()
         for done in completions:
-            self._note_storage(done)
+            if self._storage_failed or type(done) is Failed:
+                self._note_storage(done)
             self._run(self._hub.completed(done, now))
             if self._peers.stalled:
                 self._tell_stalled()
@@ -367,7 +368,7 @@ class Daemon:
             if self._config.log_content == "none":
                 return
             fields = {key: value for key, value in fields.items() if key != "text"}
-        self._log.write(self._now().wall, event, fields)
+        self._log.write(self._hub.now.wall, event, fields)
         line = as_line(event, fields)
         if line is not None:
             self._printer.say(line)

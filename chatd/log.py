@@ -37,7 +37,7 @@ class ServerLog:
         """Raises `ConfigError` where the file cannot be written."""
         self.path = path
         self._lines: list[str] = []
-        self._time = (-1, "")  # milliseconds, and as text: many lines have the same
+        self._time = (-1, "")  # milliseconds, and how a line of then begins: many have the same
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._handler = _Handler(path)
@@ -49,9 +49,12 @@ class ServerLog:
     def write(self, ts: int, event: str, fields: Mapping[str, str | int | None]) -> None:
         """One line; `ts` in milliseconds since 1970, fields without a value left out."""
         if self._time[0] != ts:
-            self._time = ts, timestamp(ts)
-        pairs = [f"{key}={_value(value)}" for key, value in fields.items() if value is not None]
-        self._lines.append(" ".join([f"time={self._time[1]}", f"event={event}", *pairs]))
+            self._time = ts, f"time={timestamp(ts)} event="
+        line = self._time[1] + event
+        for key, value in fields.items():
+            if value is not None:
+                line += f" {key}={_value(value)}"
+        self._lines.append(line)
         if len(self._lines) >= GATHERED:
             self.flush()
 
@@ -122,9 +125,9 @@ def _private(path: str, flags: int) -> int:
 
 
 def _value(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(int(value))
-    return _remembered(value) if len(value) <= NAME else _text(value)
+    if isinstance(value, str):
+        return _remembered(value) if len(value) <= NAME else _text(value)
+    return str(int(value))
 
 
 def _text(value: str) -> str:

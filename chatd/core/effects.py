@@ -25,7 +25,7 @@ class Now(NamedTuple):
 # --- the state that is kept ---------------------------------------------------------------------
 
 
-class Account(Struct, frozen=True):
+class Account(Struct, frozen=True, gc=False):
     """One person, known by a shown name; kept across restarts unless the name was assigned."""
 
     number: int  # never reused, and none that a group has
@@ -41,7 +41,7 @@ class Account(Struct, frozen=True):
     filed: bool = False  # the password is the password file's, and is kept there alone
 
 
-class Group(Struct, frozen=True):
+class Group(Struct, frozen=True, gc=False):
     """A named list of people; its members stand beside it, with the time of their membership."""
 
     number: int  # shares the numbers of the accounts, so that a target needs no kind
@@ -61,7 +61,7 @@ class KeptGroup(NamedTuple):
     authors: Sequence[int]
 
 
-class Cursor(Struct, frozen=True):
+class Cursor(Struct, frozen=True, gc=False):
     """How far `account` has received and read the conversation with `conversation`."""
 
     account: int
@@ -77,7 +77,7 @@ EVERYONE = 0  # the target of a broadcast
 Kind = Literal["direct", "broadcast", "group", "event"]
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One row of the log. Who may see it follows from its kind and target."""
 
     kind: Kind
@@ -89,7 +89,7 @@ class Entry(Struct, frozen=True):
     id: str | None = None  # the sender's key: (author, id) is stored once
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """One entry with its place in the log."""
 
     seq: int
@@ -99,27 +99,27 @@ class Row(Struct, frozen=True):
 # --- operations of the store and its answers ----------------------------------------------------
 
 
-class Join(Struct, frozen=True):
+class Join(Struct, frozen=True, gc=False):
     """From this entry on, and including it, the account sees what is said in the group."""
 
     group: int
     account: int
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """This entry is the last that the account sees of the group."""
 
     group: int
     account: int
 
 
-class PutGroup(Struct, frozen=True):
+class PutGroup(Struct, frozen=True, gc=False):
     """Make or replace the group of that number."""
 
     group: Group
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """Put one entry at the end of the log, unless (author, id) is there already.
 
     `changes` become true with it, or not at all.
@@ -129,20 +129,20 @@ class Append(Struct, frozen=True):
     changes: tuple[Join | Part | PutGroup, ...] = ()
 
 
-class PutAccount(Struct, frozen=True):
+class PutAccount(Struct, frozen=True, gc=False):
     """Make or replace the account of that number."""
 
     account: Account
 
 
-class MoveCursors(Struct, frozen=True):
+class MoveCursors(Struct, frozen=True, gc=False):
     """Move positions forward: of accounts as a whole, and of their conversations."""
 
     received: Mapping[int, int]  # account to seq
     conversations: Sequence[Cursor]
 
 
-class Find(Struct, frozen=True, kw_only=True):
+class Find(Struct, frozen=True, kw_only=True, gc=False):
     """Read entries that `account` may see, oldest first; answered by `Page`.
 
     What may be seen: what was said to the account, by it (with `own`), to everyone, and to groups
@@ -163,7 +163,7 @@ class Find(Struct, frozen=True, kw_only=True):
     words: str | None = None  # all of them stand in the text
 
 
-class Purge(Struct, frozen=True):
+class Purge(Struct, frozen=True, gc=False):
     """Forget some of the oldest entries: those before a time, or of a log that is too big.
 
     Answered by `Stored`, whose `seq` is the last entry that is gone.
@@ -173,7 +173,7 @@ class Purge(Struct, frozen=True):
     keep_bytes: int | None = None
 
 
-class Recall(Struct, frozen=True):
+class Recall(Struct, frozen=True, gc=False):
     """Ask what became of a message that was said before under this key.
 
     Answered by `Stored` with `dup` where the same text was stored, else by one without a `seq`.
@@ -184,14 +184,14 @@ class Recall(Struct, frozen=True):
     content: str
 
 
-class Touch(Struct, frozen=True):
+class Touch(Struct, frozen=True, gc=False):
     """Write something that says nothing, to see whether anything can be kept."""
 
 
 Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall | Touch
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """The operation is durable. For an `Append`: as entry `seq`, which may be an earlier one."""
 
     ticket: int
@@ -200,7 +200,7 @@ class Stored(Struct, frozen=True):
     dup: bool = False
 
 
-class Page(Struct, frozen=True):
+class Page(Struct, frozen=True, gc=False):
     """What a `Find` found; `head` is the newest `seq` of the log when it looked."""
 
     ticket: int
@@ -209,7 +209,7 @@ class Page(Struct, frozen=True):
     head: int
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, gc=False):
     """Nothing was written; the request may be repeated where the code says so."""
 
     ticket: int
@@ -223,14 +223,14 @@ Completion = Stored | Page | Failed
 # --- effects ------------------------------------------------------------------------------------
 
 
-class Opened(Struct, frozen=True):
+class Opened(Struct, frozen=True, gc=False):
     """This connection has a session; from now on it is spoken to as what it is."""
 
     conn: int
     plain: bool
 
 
-class Send(Struct, frozen=True):
+class Send(Struct, frozen=True, gc=False):
     """Queue one message for several connections: encoded once for each kind of them.
 
     Whoever sends to the same many again and again gives the same object, so that this is seen.
@@ -241,27 +241,27 @@ class Send(Struct, frozen=True):
     omitted: int = 0  # a connection that does not get it, though it is in `to`
 
 
-class Close(Struct, frozen=True):
+class Close(Struct, frozen=True, gc=False):
     """Close when everything queued is written."""
 
     conn: int
 
 
-class Probe(Struct, frozen=True):
+class Probe(Struct, frozen=True, gc=False):
     """Find out within `seconds` whether somebody is still at the other end."""
 
     conn: int
     seconds: float
 
 
-class Submit(Struct, frozen=True):
+class Submit(Struct, frozen=True, gc=False):
     """Hand an operation to the store; `Hub.completed` is told."""
 
     ticket: int
     operation: Operation
 
 
-class Verify(Struct, frozen=True):
+class Verify(Struct, frozen=True, gc=False):
     """Compare a password in the pool; `Hub.verified` is told. Without `stored` it takes as long."""
 
     ticket: int
@@ -269,14 +269,14 @@ class Verify(Struct, frozen=True):
     stored: str | None
 
 
-class Hash(Struct, frozen=True):
+class Hash(Struct, frozen=True, gc=False):
     """Hash a password in the pool; `Hub.hashed` is told."""
 
     ticket: int
     password: str
 
 
-class Alarm(Struct, frozen=True):
+class Alarm(Struct, frozen=True, gc=False):
     """Call `Hub.alarm` after so many seconds; it may have become meaningless by then."""
 
     seconds: float
@@ -284,20 +284,20 @@ class Alarm(Struct, frozen=True):
     conn: int
 
 
-class Happened(Struct, frozen=True):
+class Happened(Struct, frozen=True, gc=False):
     """Something for `server.log` and for the server's terminal."""
 
     event: str
     fields: Mapping[str, str | int | None]
 
 
-class Stop(Struct, frozen=True):
+class Stop(Struct, frozen=True, gc=False):
     """End the daemon when the last words are out."""
 
     reason: str
 
 
-class Tell(Struct, frozen=True):
+class Tell(Struct, frozen=True, gc=False):
     """`Hub.taken` is to be told when everything queued for this connection is with its kernel."""
 
     conn: int

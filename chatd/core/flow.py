@@ -77,8 +77,9 @@ def conversation(row: Row) -> int:
 
 
 def _mark(row: Row) -> InFlight:
-    size = len(row.entry.content.encode()) + FRAME
-    return InFlight(row.seq, size, row.entry.author, conversation(row))
+    content = row.entry.content
+    size = len(content) if content.isascii() else len(content.encode())
+    return InFlight(row.seq, size + FRAME, row.entry.author, conversation(row))
 
 
 # --- live ---------------------------------------------------------------------------------------
@@ -119,7 +120,8 @@ def _in_flight(hub: Hub, row: Row, sessions: Iterable[Session]) -> list[Effect]:
         mark = mark or _mark(row)
         one.flight.append(mark)
         if one.plain:
-            effects.append(Tell(one.conn))
+            if len(one.flight) == 1:  # else it is asked for already
+                effects.append(Tell(one.conn))
             continue
         one.flight_bytes += mark.size
         if one.window_full:

@@ -170,8 +170,8 @@ class Hub:
     def completed(self, done: Completion, now: Now) -> list[Effect]:
         """The store has answered a ticket."""
         self.now = now
-        if isinstance(done, Stored):
-            self.seq = max(self.seq, done.seq)
+        if isinstance(done, Stored) and done.seq > self.seq:
+            self.seq = done.seq
         effects = self._resolve(done.ticket, done)
         full = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
         return effects + self.retry_soon() if full else effects
@@ -476,9 +476,10 @@ class Hub:
 
     def _resolve(self, ticket: int, answer: object) -> list[Effect]:
         effects = self._waiting.pop(ticket)(answer)
-        for session in self._blocked.pop(ticket, ()):
-            session.blocked = None
-            effects += self._advance(session, released=True)
+        if ticket in self._blocked:
+            for session in self._blocked.pop(ticket):
+                session.blocked = None
+                effects += self._advance(session, released=True)
         return effects
 
     def _handle(self, session: Session, item: Item) -> list[Effect]:

@@ -16,6 +16,7 @@ from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.framing import Framer
 from chatd.wire.messages import (
     MAX_ID,
+    MAX_OBJECT,
     SERVER,
     Ack,
     Bye,
@@ -35,7 +36,7 @@ from chatd.wire.text import harmless
 
 CODES = by_code(FromClient)
 TOLD_TO_PLAIN = ("shutdown", "kicked", "error")  # reasons of a `bye` that S3 has no code for
-_decode = msgspec.json.Decoder(FromClient).decode
+_decoder = msgspec.json.Decoder(FromClient)
 
 
 def extended(message: Message) -> bytes:
@@ -99,6 +100,11 @@ class JsonDialect:
 
     def receive(self, data: bytes) -> list[Message | PeerError]:
         """Bytes in, messages out; never raises for what a peer sent."""
+        if data.endswith(b"\n") and not self._framer.unfinished:
+            messages = decode_lines(data)
+            if messages:
+                self._framer.note_lines()
+                return messages
         return [
             item if isinstance(item, PeerError) else decode(item)
             for item in self._framer.feed(data)
@@ -109,14 +115,34 @@ class JsonDialect:
         return list(self._framer.give_up())
 
 
+def decode_lines(data: bytes) -> list[Message | PeerError]:
+    """The usual case in one step: lines, each a good message; nothing where one is not.
+
+    What is in doubt goes the other way, from frame to frame.
+    """
+    if len(data) > MAX_OBJECT:
+        return []
+    try:
+        messages: list[Message | PeerError] = _decoder.decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    if not data.isascii() or b"\\u" in data:  # only then can an id have more bytes than characters
+        return messages if all(map(_good_id, messages)) else []
+    return messages
+
+
+def _good_id(message: object) -> bool:
+    key = getattr(message, "id", None)
+    return key is None or len(key.encode()) <= MAX_ID
+
+
 def decode(frame: bytes) -> Message | PeerError:
     """One object as the message it is, or what is wrong with it."""
     try:
-        message: Message = _decode(frame)
+        message: Message = _decoder.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return explain(frame, error)
-    key = getattr(message, "id", None)
-    if key is not None and len(key.encode()) > MAX_ID:
+    if not _good_id(message):
         return PeerError(ErrorCode.BAD_FIELD, why=f"id has more than {MAX_ID} bytes")
     return message
 

@@ -58,6 +58,10 @@ class Framer:
             pass
         return found
 
+    def note_lines(self) -> None:
+        """Objects came that were found without us, each in a line of its own."""
+        self.bare, self._begun = False, True
+
     def give_up(self) -> list[PeerError]:
         """Time is over for what is unfinished: forget it."""
         late = self.unfinished and not self._reported
