@@ -290,7 +290,8 @@ class Daemon:
 
     def _deliver(self) -> None:
         """Queue what was decided; whoever is found to be slow by it goes on from the log."""
-        self._peers.flush()
+        self._log.flush()
+        self._peers.flush(last=True)
         self._tell_stalled()
 
     def _tell_stalled(self) -> None:

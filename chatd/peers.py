@@ -154,63 +154,65 @@ class Peers:
 
     def _send_one(self, conn: int, message: Message) -> None:
         if self._for_many and self._for_many.reaches(conn):
-            self._queue_many()
+            self._hand_many()
         waiting = self._for_one.get(conn)
         if waiting is None:
             self._for_one[conn] = [message]
             return
         waiting.append(message)
         if len(waiting) >= TOGETHER:
-            del self._for_one[conn]
-            self._queue_messages(conn, waiting, {})
+            self._hand([conn], self._for_one.pop(conn))
 
     def _send_many(self, effect: Send) -> None:
         batch = self._for_many
         if batch and batch.is_for(effect):
             batch.messages.append(effect.message)
             if len(batch.messages) >= TOGETHER:
-                self._queue_many()
+                self._hand_many()
             return
-        self._queue_many()
+        self._hand_many()
         batch = self._for_many = Batch(effect)
         for conn in [conn for conn in self._for_one if batch.reaches(conn)]:
-            self._queue_messages(conn, self._for_one.pop(conn), {})
+            self._hand([conn], self._for_one.pop(conn))
 
-    def flush(self) -> None:
-        """Queue everything that was sent since the last call."""
-        self._queue_many()
+    def flush(self, *, last: bool = False) -> None:
+        """Queue everything that was sent since the last call; the `last` of a turn goes at once."""
+        self._hand_many(last=last)
         if self._for_one:
             waiting, self._for_one = self._for_one, {}
             for conn, messages in waiting.items():
-                self._queue_messages(conn, messages, {})
+                self._hand([conn], messages, last=last)
 
-    def _queue_many(self) -> None:
+    def _hand_many(self, *, last: bool = False) -> None:
         batch, self._for_many = self._for_many, None
-        if batch is None:
-            return
-        encoded: dict[Encoder, bytes] = {}
-        for conn in batch.to:
-            if conn != batch.omitted:
-                self._queue_messages(conn, batch.messages, encoded)
+        if batch:
+            self._hand(batch.to, batch.messages, batch.omitted, last=last)
 
-    def _queue_messages(
-        self, conn: int, messages: Sequence[Message], encoded: dict[Encoder, bytes]
+    def _hand(
+        self, to: Sequence[int], messages: Sequence[Message], omitted: int = 0, *, last: bool = False
     ) -> None:
-        """`encoded` has what was joined before, by its kind."""
-        peer = self._peers.get(conn)
-        if peer is None:
-            return
-        encode = peer.dialect.encode
-        if peer.held is not None or peer.connection.pace:
-            self._queue_apart(peer, messages)
-            return
-        data = encoded.get(encode)
-        if data is None:
-            data = encoded[encode] = b"".join(map(encode, messages))
-        if data:
-            self._queue(peer, data)
+        """To each the same bytes, made once for each kind: this is done for every delivery."""
+        encoded: dict[Encoder, bytes] = {}
+        find, hand = self._peers.get, self._loop.send if last else self._loop.queue
+        for conn in to:
+            peer = find(conn)
+            if peer is None or conn == omitted:
+                continue
+            connection = peer.connection
+            if peer.held is not None or connection.pace:
+                self._queue_apart(peer, messages)
+                continue
+            encode = peer.dialect.encode
+            data = encoded.get(encode)
+            if data is None:
+                data = encoded[encode] = b"".join(map(encode, messages))
+            if data:
+                hand(connection, data)
+                if connection.queued > STALL:
+                    self._note_stalled(connection)
 
     def _queue_apart(self, peer: Peer, messages: Sequence[Message]) -> None:
+        """For a peer that takes one object at a time."""
         for message in messages:
             data = peer.dialect.encode(message)
             if data and peer.held is not None:
@@ -219,12 +221,14 @@ class Peers:
                 self._queue(peer, data)
 
     def _queue(self, peer: Peer, data: bytes) -> None:
-        connection = peer.connection
-        self._loop.queue(connection, data)
-        if connection.queued > STALL:
-            self.stalled[connection.id] = None
-            if connection.queued > OUTBOX:
-                self.overrun[connection.id] = None
+        self._loop.queue(peer.connection, data)
+        if peer.connection.queued > STALL:
+            self._note_stalled(peer.connection)
+
+    def _note_stalled(self, connection: Connection) -> None:
+        self.stalled[connection.id] = None
+        if connection.queued > OUTBOX:
+            self.overrun[connection.id] = None
 
     def _hold(self, peer: Peer, message: Message, data: bytes) -> None:
         """A bare peer reads `welcome` and its first `users` each as all there is (rule 3)."""

@@ -145,6 +145,11 @@ class Loop:
         connection.queue(data)
         self._dirty[connection] = None
 
+    def send(self, connection: Connection, data: bytes) -> None:
+        """The same for what is the last in a turn: it goes at once as far as it goes."""
+        if not connection.send(data):
+            self._dirty[connection] = None
+
     def tell_drained(self, connection: Connection) -> None:
         """Call `Application.drained` once when everything queued is written."""
         connection.drained = True
