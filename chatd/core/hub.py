@@ -118,6 +118,7 @@ class Hub:
         self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
         self.accounts = Accounts(kept.accounts)
         self.by_account: dict[int, Session] = {}  # who is in the chat, by account
+        self.noticed: dict[int, Session] = {}  # of those, who wants notices, by connection
         self.live = Live()  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
         self.changing = 0  # changes of groups that the store has not answered
@@ -382,8 +383,10 @@ class Hub:
         self, kind: NoticeKind, name: str, *, new: str | None = None, text: str | None = None
     ) -> list[Effect]:
         """Tell everybody who wants notices, but not the one it is about."""
+        if not self.noticed:
+            return []
         about = self.online.get(fold(new or name)) if name else None
-        to = [one.conn for one in self.online.values() if one.notices and one is not about]
+        to = [conn for conn, one in self.noticed.items() if one is not about]
         text = text if text is not None else NOTICES[kind].format(name=name, new=new)
         return [Send(to, Notice(kind, text, timestamp(self.now.wall), name or None, new))]
 
@@ -431,6 +434,7 @@ class Hub:
         if account is None or self.online.get(account.key) is not session:
             return effects
         del self.online[account.key]
+        self.noticed.pop(session.conn, None)
         del self.by_account[account.number]
         effects.append(
             Happened(

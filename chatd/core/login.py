@@ -144,10 +144,13 @@ def open_session(
     session.state = State.READY
     session.notices = not session.plain if said.notices is None else said.notices
     # Kept while it is resumed: a `welcome` that is lost on the way must not shut its owner out.
-    token = said.token if resumed and said.token else hub.new_token()
-    account = session.account = structs.replace(account, token=token_hash(token))
+    token = said.token if resumed and said.token else _new_token(hub, session)
+    account = structs.replace(account, token=token_hash(token) if token else None)
+    session.account = account
     kept = hub.put_account(account)
     hub.online[account.key] = hub.by_account[account.number] = session
+    if session.notices:
+        hub.noticed[session.conn] = session
     came = {"name": account.name, "address": session.origin, "client": said.client}
     alarm = [] if session.plain else [Alarm(hub.setup.limits.ping, "ping", session.conn)]
     start, gap = _start(hub, session, said)
@@ -162,6 +165,11 @@ def open_session(
         *([] if holder else _announce(hub, account, resumed=resumed)),
         *_come_back(hub, session, account, start),
     ]
+
+
+def _new_token(hub: Hub, session: Session) -> str:
+    """A plain session is told none; what was given out before is worth nothing from now on."""
+    return "" if session.plain else hub.new_token()
 
 
 def _start(hub: Hub, session: Session, said: Hello) -> tuple[int, bool]:

@@ -49,6 +49,8 @@ class Request(NamedTuple):
 
 def speaks_http(first: bytes) -> bool | None:
     """Whether a connection that begins with these bytes does; None where more must be seen."""
+    if first and not first[:1].isupper():
+        return False
     if first.startswith(METHODS):
         return True
     return None if any(method.startswith(first) for method in METHODS) else False

@@ -48,6 +48,17 @@ from chatd.store.migrations import migrate
 from chatd.store.queries import build
 from chatd.wire.errors import ErrorCode, StoreError
 
+APPEND = (
+    "INSERT INTO log (seq, kind, author, name, target, content, ts, id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+PUT_ACCOUNT = (
+    "INSERT INTO accounts (number, name, key, login, password, last_seen, received, receipts, token)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+    " name = excluded.name, key = excluded.key, login = excluded.login,"
+    " password = excluded.password, last_seen = excluded.last_seen,"
+    " receipts = excluded.receipts, token = excluded.token"
+)
 Kept = TypeVar("Kept")
 FILE = "chat.db"
 UNINDEXED = 500  # entries whose words wait for the index at most: about 2 ms
@@ -94,7 +105,8 @@ class SqliteStore:
         self._answers: list[Completion] = []
         self._found: dict[int, Find] = {}  # what was read in the open transaction
         self._open = False
-        self._rows: list[tuple[Any, ...]] = []  # entries that are not written yet
+        self._accounts: list[tuple[Any, ...]] = []  # that are not written yet
+        self._rows: list[tuple[Any, ...]] = []  # and entries
         self._keys: dict[tuple[int, str], Row] = {}  # ... and those of them that have an id
 
     def _prepare(self) -> None:
@@ -113,8 +125,8 @@ class SqliteStore:
 
     def submit(self, ticket: int, operation: Operation) -> None:
         """See `Store`."""
-        if type(operation) in READING:
-            self._write_rows()
+        if type(operation) not in GATHERED:
+            self._write()
         try:
             if not isinstance(operation, Find):
                 self._begin()
@@ -129,7 +141,7 @@ class SqliteStore:
 
     def completions(self) -> list[Completion]:
         """Commit what was submitted since the last call."""
-        self._write_rows()
+        self._write()
         if self._open:
             try:
                 if self._seq - self._indexed >= UNINDEXED:
@@ -149,18 +161,15 @@ class SqliteStore:
             self._db.execute("BEGIN IMMEDIATE")
             self._open = True
 
-    def _write_rows(self) -> None:
+    def _write(self) -> None:
         """Put what was gathered into the open transaction."""
-        if not self._rows:
-            return
-        rows, self._rows = self._rows, []
+        gathered = ((PUT_ACCOUNT, self._accounts), (APPEND, self._rows))
+        self._accounts, self._rows = [], []
         self._keys.clear()
         try:
-            self._db.executemany(
-                "INSERT INTO log (seq, kind, author, name, target, content, ts, id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            for statement, rows in gathered:
+                if rows:
+                    self._db.executemany(statement, rows)
         except sqlite3.Error as error:
             self._give_up(error)
 
@@ -180,6 +189,7 @@ class SqliteStore:
             self._db.execute("ROLLBACK")
         self._open = False
         self._seq, self._indexed = self._kept_seq, self._kept_indexed
+        self._accounts.clear()
         self._rows.clear()
         self._keys.clear()
         self._answers = [self._instead(answer, str(error)) for answer in self._answers]
@@ -259,13 +269,7 @@ class SqliteStore:
     def put_account(self, ticket: int, operation: PutAccount) -> Stored:
         """Make or replace one account; its position only moves by `MoveCursors`."""
         one = operation.account
-        self._db.execute(
-            "INSERT INTO accounts"
-            " (number, name, key, login, password, last_seen, received, receipts, token)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
-            " name = excluded.name, key = excluded.key, login = excluded.login,"
-            " password = excluded.password, last_seen = excluded.last_seen,"
-            " receipts = excluded.receipts, token = excluded.token",
+        self._accounts.append(
             (
                 one.number,
                 one.name,
@@ -276,7 +280,7 @@ class SqliteStore:
                 one.received,
                 one.receipts,
                 one.token,
-            ),
+            )
         )
         return Stored(ticket)
 
@@ -464,7 +468,7 @@ OPERATIONS: dict[type, Callable[[SqliteStore, int, Any], Completion]] = {
     Recall: SqliteStore.recall,
     Touch: SqliteStore.touch,
 }
-READING = frozenset({Find, Purge})  # what looks at the entries that were gathered
+GATHERED = frozenset({Append, PutAccount, Recall})  # all others look at what these have written
 CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,
     Join: SqliteStore.join,

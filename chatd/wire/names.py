@@ -34,6 +34,8 @@ def fold(name: str) -> str:
 
 
 def _folded_anew(name: str) -> str | None:
+    if name.isascii() and name.isprintable():  # then this is all that the rules do to it
+        return " ".join(name.lower().split()) or None
     try:
         return str(_nickname(name))
     except UnicodeError:
