@@ -118,13 +118,11 @@ def _in_flight(hub: Hub, row: Row, sessions: Iterable[Session]) -> list[Effect]:
     mark = None
     for one in sessions:
         mark = mark or _mark(row)
-        one.flight.append(mark)
+        one.sent(mark)
         if one.plain:
             if len(one.flight) == 1:  # else it is asked for already
                 effects.append(Tell(one.conn))
-            continue
-        one.flight_bytes += mark.size
-        if one.window_full:
+        elif one.window_full:
             effects += stall(hub, one, row.seq)
     return effects
 
@@ -236,11 +234,7 @@ def received(hub: Hub, session: Session, said: Received) -> list[Effect]:
 def confirm(hub: Hub, session: Session, upto: int) -> list[Effect]:
     """What was in flight up to there has arrived: note how far, and go on if there is more."""
     upto = min(upto, hub.seq if session.live else session.position)
-    arrived = []
-    while session.flight and session.flight[0].seq <= upto:
-        mark = session.flight.popleft()
-        session.flight_bytes -= 0 if session.plain else mark.size
-        arrived.append(mark)
+    arrived = session.arrived(upto)
     if arrived or session.plain:
         session.confirmed = hub.now.monotonic
     _note_arrived(hub, session.number, arrived, upto)

@@ -45,7 +45,7 @@ from chatd.core.effects import (
 from chatd.core.limits import Limits, Tries
 from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
-from chatd.core.session import Gone, Item, Live, Session, State
+from chatd.core.session import NO_ITEMS, Gone, Item, Live, Session, State
 from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.messages import (
     Bye,
@@ -154,7 +154,7 @@ class Hub:
         if session is None or session.state is State.LEAVING:
             return []
         session.heard, session.misses, session.answered_probe = now.monotonic, 0, True
-        session.inbox.extend(items)
+        session.take_in(*items)
         if len(session.inbox) > self.setup.limits.inbox:
             return self.end(session, "lost", "error", "You send more than can be answered.")
         return self._advance(session)
@@ -165,7 +165,7 @@ class Hub:
         session = self.sessions.get(conn)
         if session is None:
             return []
-        session.inbox.append(Gone(why))
+        session.take_in(Gone(why))
         return self._advance(session)
 
     def completed(self, done: Completion, now: Now) -> list[Effect]:
@@ -428,7 +428,7 @@ class Hub:
         self.sessions.pop(session.conn, None)
         self.live.remove(session)
         session.state = State.LEAVING
-        session.inbox.clear()
+        session.inbox = NO_ITEMS
         effects: list[Effect] = [Close(session.conn)]
         account = session.account
         if account is None or self.online.get(account.key) is not session:
@@ -467,7 +467,7 @@ class Hub:
                 self.block(session, self._newest_stored)
                 break
             released = False
-            effects += self._handle(session, session.inbox.popleft())
+            effects += self._handle(session, session.next_item())
         return effects
 
     def _must_wait(self, item: Item, released: bool) -> bool:
@@ -501,7 +501,7 @@ class Hub:
                 return self.refuse(session, wrong, re)
             # It did not wait, but its refusal must not overtake the answers to those before it.
             wrong.details |= {"re": re} if re is not None else {}
-            session.inbox.appendleft(wrong)
+            session.put_back(wrong)
             return []
 
     def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:

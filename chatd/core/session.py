@@ -47,6 +47,11 @@ NEXT = {
 }
 
 
+# What all share who have nothing there: an own one has 600 bytes, and most are silent.
+NO_ITEMS: deque[Item] = deque()
+NO_FLIGHT: deque[InFlight] = deque()
+
+
 @dataclass(slots=True, eq=False)
 class Session:
     """One connection and, once it is ready, the person behind it."""
@@ -67,7 +72,7 @@ class Session:
     garbage: int = 0
     began: float = 0.0  # monotonic time of connecting
     blocked: int | None = None  # the ticket that the next item waits for
-    inbox: deque[Item] = field(default_factory=deque)
+    inbox: deque[Item] = field(default_factory=lambda: NO_ITEMS)  # see `take_in`
     # --- what reaches it; see `chatd.core.flow` ---
     live: bool = False  # it stands at the end of the log
     reading: bool = False  # a page of the log was asked for
@@ -75,7 +80,7 @@ class Session:
     position: int = 0  # seq; where it is not live: all up to there is queued
     opened_at: int = 0  # the head of the log when the session began: what is older comes late
     broadcasts_after: int = 0
-    flight: deque[InFlight] = field(default_factory=deque)
+    flight: deque[InFlight] = field(default_factory=lambda: NO_FLIGHT)  # see `sent`
     flight_bytes: int = 0
     confirmed: float = 0.0  # monotonic time of the last sign that it takes what it is sent
     watched: bool = False  # an alarm looks after that
@@ -94,6 +99,43 @@ class Session:
     def name(self) -> str:
         """The shown name; empty before the session is open."""
         return self.account.name if self.account else ""
+
+    def take_in(self, *items: Item) -> None:
+        """These wait to be handled, behind those that wait already."""
+        if self.inbox is NO_ITEMS:
+            self.inbox = deque()
+        self.inbox.extend(items)
+
+    def next_item(self) -> Item:
+        """Take out what came first."""
+        item = self.inbox.popleft()
+        if not self.inbox:
+            self.inbox = NO_ITEMS
+        return item
+
+    def put_back(self, item: Item) -> None:
+        """This comes before all that waits."""
+        self.take_in()
+        self.inbox.appendleft(item)
+
+    def sent(self, mark: InFlight) -> None:
+        """One more that is not confirmed."""
+        if self.flight is NO_FLIGHT:
+            self.flight = deque()
+        self.flight.append(mark)
+        if not self.plain:
+            self.flight_bytes += mark.size
+
+    def arrived(self, upto: int) -> list[InFlight]:
+        """What was not confirmed up to there is so now."""
+        arrived = []
+        while self.flight and self.flight[0].seq <= upto:
+            arrived.append(self.flight.popleft())
+        if not self.flight:
+            self.flight = NO_FLIGHT
+        if not self.plain:
+            self.flight_bytes -= sum(mark.size for mark in arrived)
+        return arrived
 
     def admit(self, message: Message) -> None:
         """Move on by the table; raises `PeerError` where the message is out of place."""

@@ -80,19 +80,22 @@ PLAIN: dict[type[Message], Callable[[Any], Message | None]] = {
 class JsonDialect:
     """Bytes of one connection to messages, and messages to bytes for it."""
 
+    __slots__ = ("_framer", "_in_lines", "encode")
+
     def __init__(self) -> None:
         self.encode = extended  # before `hello` errors are errors
-        self._framer = Framer()
+        self._framer: Framer | None = None  # as soon as something comes that is not whole lines
+        self._in_lines = False  # something came before that was
 
     @property
     def bare(self) -> bool:
         """Whether the peer ends its objects with nothing, and so may not look for ends either."""
-        return self._framer.bare
+        return self._framer is not None and self._framer.bare
 
     @property
     def unfinished(self) -> bool:
         """Whether the last object has not ended yet."""
-        return self._framer.unfinished
+        return self._framer is not None and self._framer.unfinished
 
     def opened(self, *, is_plain: bool) -> None:
         """The session is open, and of this kind."""
@@ -100,11 +103,13 @@ class JsonDialect:
 
     def receive(self, data: bytes) -> list[Message | PeerError]:
         """Bytes in, messages out; never raises for what a peer sent."""
-        if data.endswith(b"\n") and not self._framer.unfinished:
+        if data.endswith(b"\n") and not self.unfinished:
             messages = decode_lines(data)
             if messages:
-                self._framer.note_lines()
+                self._in_lines, self._framer = True, None
                 return messages
+        if self._framer is None:
+            self._framer = Framer(in_lines=self._in_lines)
         return [
             item if isinstance(item, PeerError) else decode(item)
             for item in self._framer.feed(data)
@@ -112,7 +117,7 @@ class JsonDialect:
 
     def give_up(self) -> list[Message | PeerError]:
         """The time for an unfinished object is over."""
-        return list(self._framer.give_up())
+        return list(self._framer.give_up()) if self._framer else []
 
 
 def decode_lines(data: bytes) -> list[Message | PeerError]:

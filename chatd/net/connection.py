@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from itertools import islice
 
+NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
 READ = 65_536  # bytes per connection and turn
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
 
@@ -38,7 +39,7 @@ class Connection:
         self.sock = sock
         self.id = number
         self.address = address
-        self.outbox: deque[bytes] = deque()
+        self.outbox = NOTHING  # is an own one while something waits
         self.queued = 0  # bytes
         self.pace = 0.0  # seconds between two writes of one object each; 0: as fast as it goes
         self.next_write = 0.0  # monotonic, where there is a pace
@@ -62,6 +63,8 @@ class Connection:
 
     def queue(self, data: bytes) -> None:
         """Append one object; the loop writes it at the end of this turn, or later."""
+        if self.outbox is NOTHING:
+            self.outbox = deque()
         self.outbox.append(data)
         self.queued += len(data)
 
@@ -80,7 +83,7 @@ class Connection:
         if self._sent == len(data):
             self._sent = 0
             return True
-        self.outbox.append(data)
+        self.outbox = deque([data])
         self.queued = len(data) - self._sent
         return False
 
@@ -128,6 +131,8 @@ class Connection:
         while self.outbox and sent >= len(self.outbox[0]):
             sent -= len(self.outbox.popleft())
         self._sent = sent
+        if not self.outbox:
+            self.outbox = NOTHING
 
     def hang_up(self) -> None:
         """Say that nothing more will come; an abrupt close could destroy our last words."""

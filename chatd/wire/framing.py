@@ -34,10 +34,23 @@ class BrokenError(Exception):
 class Framer:
     """Feed it bytes; it gives the objects among them, and an error for what is none."""
 
-    def __init__(self, limit: int = MAX_OBJECT) -> None:
+    __slots__ = (
+        "_at",
+        "_begun",
+        "_closers",
+        "_data",
+        "_in_string",
+        "_reported",
+        "_skipping",
+        "bare",
+        "limit",
+    )
+
+    def __init__(self, limit: int = MAX_OBJECT, *, in_lines: bool = False) -> None:
+        """`in_lines`: objects came before, each with a line end."""
         self.limit = limit
         self.bare = False  # the peer ends its objects with nothing, as far as the first one tells
-        self._begun = False  # the first object is out
+        self._begun = in_lines  # the first object is out
         self._data = bytearray()
         self._at = 0  # everything before it is scanned
         self._closers = bytearray()  # of the brackets that are open
@@ -57,10 +70,6 @@ class Framer:
         while self._data and self._step(found):
             pass
         return found
-
-    def note_lines(self) -> None:
-        """Objects came that were found without us, each in a line of its own."""
-        self.bare, self._begun = False, True
 
     def give_up(self) -> list[PeerError]:
         """Time is over for what is unfinished: forget it."""
