@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -113,7 +114,7 @@ def _may_wait() -> bool:
     """Whether writing to our output may have to wait for somebody."""
     try:
         about = os.fstat(sys.stdout.fileno())
-        nowhere = os.stat(os.devnull)
+        nowhere = Path(os.devnull).stat()
     except (AttributeError, OSError, ValueError):
         return True  # nobody knows
     return not (stat.S_ISREG(about.st_mode) or about.st_rdev == nowhere.st_rdev)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from chatd.core.effects import Close, Opened, Probe, Send, Tell
 from chatd.dialects.http import HttpDialect, Request, speaks_http
@@ -45,22 +45,37 @@ class Peer:
 class Batch:
     """Messages of one turn for the same receivers: encoded and joined once, when it is queued."""
 
-    __slots__ = ("_members", "messages", "omitted", "to")
+    __slots__ = ("_members", "_unreached", "messages", "omitted", "to")
 
-    def __init__(self, send: Send) -> None:
-        self.to = send.to
-        self.omitted = send.omitted
-        self.messages = [send.message]
+    def __init__(self, to: Sequence[int]) -> None:
+        self.to = to
+        self.messages: list[Message] = []
+        self.omitted: dict[int, set[int]] = {}  # connections to the places of what they do not get
         self._members: frozenset[int] = frozenset()  # when it is first asked for
+        self._unreached = 0  # a connection in `to` for which nothing is in it so far
 
-    def is_for(self, send: Send) -> bool:
+    def is_for(self, to: Sequence[int]) -> bool:
         """Whether exactly the same receive it."""
-        return self.omitted == send.omitted and (self.to is send.to or self.to == send.to)
+        return self.to is to or self.to == to
+
+    def add(self, message: Message, omitted: int) -> int:
+        """One more, which `omitted` does not get; gives who is reached by this one first, or 0."""
+        before = self._unreached
+        self._unreached = omitted if not self.messages or omitted == before else 0
+        if omitted:
+            self.omitted.setdefault(omitted, set()).add(len(self.messages))
+        self.messages.append(message)
+        return before if before != self._unreached else 0
 
     def reaches(self, conn: int) -> bool:
-        """Whether this one receives it."""
+        """Whether anything of it is for this one."""
         self._members = self._members or frozenset(self.to)
-        return conn != self.omitted and conn in self._members
+        return conn != self._unreached and conn in self._members
+
+    def without_omitted(self, conn: int) -> list[Message]:
+        """What of it is for one who does not get everything."""
+        omitted = self.omitted[conn]
+        return [one for place, one in enumerate(self.messages) if place not in omitted]
 
 
 class Peers:
@@ -165,15 +180,17 @@ class Peers:
 
     def _send_many(self, effect: Send) -> None:
         batch = self._for_many
-        if batch and batch.is_for(effect):
-            batch.messages.append(effect.message)
-            if len(batch.messages) >= TOGETHER:
-                self._hand_many()
-            return
-        self._hand_many()
-        batch = self._for_many = Batch(effect)
-        for conn in [conn for conn in self._for_one if batch.reaches(conn)]:
-            self._hand([conn], self._for_one.pop(conn))
+        if batch is None or not batch.is_for(effect.to):
+            self._hand_many()
+            batch = self._for_many = Batch(effect.to)
+            batch.add(effect.message, effect.omitted)
+            reached = [conn for conn in self._for_one if batch.reaches(conn)]
+        else:
+            reached = [batch.add(effect.message, effect.omitted)]
+        for conn in reached:
+            self._hand([conn], self._for_one.pop(conn, ()))
+        if len(batch.messages) >= TOGETHER:
+            self._hand_many()
 
     def flush(self, *, last: bool = False) -> None:
         """Queue everything that was sent since the last call; the `last` of a turn goes at once."""
@@ -185,18 +202,26 @@ class Peers:
 
     def _hand_many(self, *, last: bool = False) -> None:
         batch, self._for_many = self._for_many, None
-        if batch:
-            self._hand(batch.to, batch.messages, batch.omitted, last=last)
+        if batch is None:
+            return
+        self._hand(batch.to, batch.messages, batch.omitted, last=last)
+        for conn in batch.omitted:
+            self._hand([conn], batch.without_omitted(conn), last=last)
 
     def _hand(
-        self, to: Sequence[int], messages: Sequence[Message], omitted: int = 0, *, last: bool = False
+        self,
+        to: Sequence[int],
+        messages: Sequence[Message],
+        omitted: Container[int] = (),
+        *,
+        last: bool = False,
     ) -> None:
         """To each the same bytes, made once for each kind: this is done for every delivery."""
         encoded: dict[Encoder, bytes] = {}
         find, hand = self._peers.get, self._loop.send if last else self._loop.queue
         for conn in to:
             peer = find(conn)
-            if peer is None or conn == omitted:
+            if peer is None or conn in omitted:
                 continue
             connection = peer.connection
             if peer.held is not None or connection.pace:

@@ -323,3 +323,94 @@ def test_a_frozen_peer_costs_bounded_memory_and_nobody_elses_time(house):
         later(house, 0.5)
     assert connection.queued < 100 * 16_000
     assert [frame["content"] for frame in eve.frames()] == [str(n) for n in range(100)]
+
+
+# --- what leaves together -------------------------------------------------------------------------
+
+
+def joined(house, *names: str, kind=socket.SOCK_STREAM, **hello) -> "list[Bare]":
+    """Sessions of these names, in the order of their coming, with nothing unread."""
+    peers = [house.connect(kind) for _ in names]
+    for peer, name in zip(peers, names, strict=True):
+        peer.sock.send(json.dumps({"code": "hello", "name": name, **hello}).encode() + b"\n")
+        house.turn()
+    for peer in peers:
+        drained(peer)
+    return peers
+
+
+def drained(peer) -> list[bytes]:
+    """The lines that have come since the last call."""
+    lines = []
+    try:
+        while data := peer.sock.recv(65_536):
+            lines += data.splitlines()
+    except BlockingIOError:
+        pass
+    return lines
+
+
+def contents(peer) -> list[str]:
+    return [json.loads(line)["content"] for line in drained(peer)]
+
+
+def says(peer, *contents: str, to: str | None = None):
+    """In one segment, so that one turn has them all."""
+    kind = {"code": "outgoing", "to": to} if to else {"code": "outgoing_broadcast"}
+    peer.sock.send(
+        b"".join(json.dumps({**kind, "content": one}).encode() + b"\n" for one in contents)
+    )
+
+
+def test_what_several_say_to_all_in_one_turn_reaches_each_once_without_their_own(house):
+    ann, ben, cat = joined(house, "ann", "ben", "cat")
+    says(ann, "a1", "a2")
+    says(ben, "b1")
+    says(ann, "a3")
+    house.turn()
+    assert sorted(contents(cat)) == ["a1", "a2", "a3", "b1"]
+    assert contents(ann) == ["b1"]
+    assert contents(ben) == ["a1", "a2", "a3"]
+
+
+def test_what_is_said_to_one_keeps_its_place_among_what_is_said_to_all(house):
+    ann, ben, cat = joined(house, "ann", "ben", "cat")
+    for number in range(4):
+        says(ann, f"all {number}")
+        says(ann, f"ben {number}", to="ben")
+    says(cat, "from cat")
+    says(cat, "cat to ann", to="ann")
+    house.turn()
+    in_turns = [f"{to} {number}" for number in range(4) for to in ("all", "ben")]
+    got = contents(ben)
+    assert [one for one in got if one != "from cat"] == in_turns
+    assert got.count("from cat") == 1
+    assert contents(cat) == [f"all {number}" for number in range(4)]
+    assert contents(ann) == ["from cat", "cat to ann"]
+
+
+def test_the_acks_of_an_author_stand_before_what_others_say_behind_them(house):
+    ann, ben = joined(house, "ann", "ben", v=1, notices=False)
+    for peer, key in ((ann, "1"), (ben, "2"), (ann, "3")):
+        line = {"code": "outgoing_broadcast", "content": key, "id": key}
+        peer.sock.send(json.dumps(line).encode() + b"\n")
+    house.turn()
+    got = [json.loads(line) for line in drained(ann)]
+    assert sorted(one.get("re") or one["content"] for one in got) == ["1", "2", "3"]
+    assert [one["seq"] for one in got] == [1, 2, 3]
+
+
+def test_many_messages_of_one_turn_come_in_their_order(house):
+    ann, ben = joined(house, "ann", "ben")
+    many = [str(number) for number in range(300)]
+    says(ann, *many)
+    says(ann, *many, to="ben")
+    house.turn()
+    assert contents(ben) == many + many
+
+
+def test_what_all_get_is_written_once_for_each_in_a_turn(house):
+    ann, ben = joined(house, "ann", "ben", kind=socket.SOCK_SEQPACKET)
+    says(ann, "one", "two", "three")
+    house.turn()
+    assert ben.sock.recv(65_536).count(b"\n") == 3

@@ -147,14 +147,15 @@ class Hub:
         )
         return [Alarm(self.setup.limits.hello, "hello", conn)]
 
-    def received(self, conn: int, items: Iterable[Item], now: Now) -> list[Effect]:
+    def received(self, conn: int, items: Sequence[Item], now: Now) -> list[Effect]:
         """What a connection brought, in order; never raises for what a peer said."""
         self.now = now
         session = self.sessions.get(conn)
         if session is None or session.state is State.LEAVING:
             return []
         session.heard, session.misses, session.answered_probe = now.monotonic, 0, True
-        session.take_in(*items)
+        if items:
+            session.take_in(*items)
         if len(session.inbox) > self.setup.limits.inbox:
             return self.end(session, "lost", "error", "You send more than can be answered.")
         return self._advance(session)

@@ -53,7 +53,8 @@ APPEND = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 PUT_ACCOUNT = (
-    "INSERT INTO accounts (number, name, key, login, password, last_seen, received, receipts, token)"
+    "INSERT INTO accounts"
+    " (number, name, key, login, password, last_seen, received, receipts, token)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
     " name = excluded.name, key = excluded.key, login = excluded.login,"
     " password = excluded.password, last_seen = excluded.last_seen,"

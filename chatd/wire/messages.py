@@ -27,9 +27,7 @@ Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a place in the log
 Name = Annotated[str, Meta(max_length=1024)]  # what is too long for a name gets 104, not 204
 
 
-class Message(
-    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="code", tag=str.lower
-):
+class Message(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="code", tag=str.lower):
     """One JSON object; `code` says which."""
 
 
