@@ -61,7 +61,7 @@ def stubborn():
 
 def with_children():
     for session in (False, True):
-        subprocess.Popen(["sleep", "1000"], start_new_session=session)
+        subprocess.Popen(["sleep", sys.argv[3]], start_new_session=session)
 
 
 HABITS = {
