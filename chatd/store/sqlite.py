@@ -62,6 +62,7 @@ PUT_ACCOUNT = (
 )
 Kept = TypeVar("Kept")
 FILE = "chat.db"
+WAL = 1010 * 4120  # bytes: a thousand pages, and those of one more turn
 UNINDEXED = 500  # entries whose words wait for the index at most: about 2 ms
 PURGED_AT_ONCE = 2000  # entries: about 20 ms, in which nobody is answered
 
@@ -96,6 +97,7 @@ class SqliteStore:
                 self._db = sqlite3.connect(self.path, isolation_level=None)
                 undo.callback(self._db.close)
                 self._prepare()
+                _lengthen(self.path.with_name(f"{FILE}-wal"))
                 self.epoch = self._read_epoch()
                 self._seq = self._kept_seq = self._last_seq()  # given out, and durable
                 self._indexed = self._kept_indexed = self._read_indexed()
@@ -480,6 +482,21 @@ CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
 def _row(found: tuple[Any, ...]) -> Row:
     """The columns seq, kind, author, name, target, content, ts, id."""
     return Row(found[0], Entry(*found[1:]))
+
+
+def _lengthen(path: Path) -> None:
+    """Give the write-ahead log the length it grows to anyway, until SQLite begins it anew.
+
+    A sync of a file that has grown waits for the journal of the file system as well: twice as long.
+    What stands behind the last valid frame is read by nobody (sqlite.org/fileformat2.html, 4.1), and
+    no lock is lost by closing this file: those are on the database and its -shm.
+    """
+    with contextlib.suppress(OSError), path.open("r+b") as file:  # a full disk is told when asked
+        missing = WAL - file.seek(0, os.SEEK_END)
+        if missing > 0:
+            file.write(bytes(missing))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _lock(folder: Path) -> int:
