@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
 from chatd.core.effects import Close, Opened, Probe, Send, Tell
 from chatd.dialects.http import HttpDialect, Request, speaks_http
@@ -21,6 +21,7 @@ OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer that are not in the log
 
 Encoder = Callable[[Message], bytes]
 Items = list[Message | PeerError]
+Audience = tuple[dict[Encoder, list[Connection]], "list[Peer]"]  # by kind, and those apart
 
 
 class Peer:
@@ -35,6 +36,11 @@ class Peer:
         self.held: list[bytes] | None = None
         self.finished = 0  # reads that brought an object to its end
         self.timed = False  # the time of an unfinished object runs
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it takes one object at a time, and not always."""
+        return self.held is not None or bool(self.connection.pace)
 
     @property
     def unfinished(self) -> bool:
@@ -101,6 +107,7 @@ class Peers:
         self._peers: dict[int, Peer] = {}
         self._for_one: dict[int, list[Message]] = {}
         self._for_many: Batch | None = None
+        self._known: tuple[Sequence[int], Audience] | None = None
         self.stalled: dict[int, None] = {}  # who takes less than is queued
         self.overrun: dict[int, None] = {}  # who takes nothing, and has had its bound
 
@@ -111,6 +118,7 @@ class Peers:
     def forget(self, conn: int) -> None:
         """Its connection is no more."""
         self._peers.pop(conn, None)
+        self._known = None
 
     def received(self, conn: int, data: bytes) -> Items:
         """The messages that these bytes complete."""
@@ -149,7 +157,8 @@ class Peers:
 
     def opened(self, effect: Opened) -> None:
         """A session is open: from now on it is spoken to in its kind, and at its pace."""
-        self.flush()  # what was said before it was open is said in the words of that time
+        self._settle(effect.conn)  # in the words for one who is not open
+        self._known = None
         peer = self._peers.get(effect.conn)
         if peer is None:
             return  # it went while the store or the pool had its hello
@@ -176,7 +185,7 @@ class Peers:
             return
         waiting.append(message)
         if len(waiting) >= TOGETHER:
-            self._hand([conn], self._for_one.pop(conn))
+            self._hand_one(conn, self._for_one.pop(conn))
 
     def _send_many(self, effect: Send) -> None:
         batch = self._for_many
@@ -188,7 +197,7 @@ class Peers:
         else:
             reached = [batch.add(effect.message, effect.omitted)]
         for conn in reached:
-            self._hand([conn], self._for_one.pop(conn, ()))
+            self._hand_one(conn, self._for_one.pop(conn, ()))
         if len(batch.messages) >= TOGETHER:
             self._hand_many()
 
@@ -198,43 +207,57 @@ class Peers:
         if self._for_one:
             waiting, self._for_one = self._for_one, {}
             for conn, messages in waiting.items():
-                self._hand([conn], messages, last=last)
+                self._hand_one(conn, messages, last=last)
+
+    def _settle(self, conn: int) -> None:
+        """Queue what was sent to this one."""
+        if self._for_many and self._for_many.reaches(conn):
+            self._hand_many()
+        self._hand_one(conn, self._for_one.pop(conn, ()))
+
+    def _hand_one(self, conn: int, messages: Sequence[Message], *, last: bool = False) -> None:
+        peer = self._peers.get(conn)
+        if peer and peer.is_apart:
+            self._queue_apart(peer, messages)
+        elif peer and messages:
+            self._write([peer.connection], b"".join(map(peer.dialect.encode, messages)), last=last)
 
     def _hand_many(self, *, last: bool = False) -> None:
         batch, self._for_many = self._for_many, None
         if batch is None:
             return
-        self._hand(batch.to, batch.messages, batch.omitted, last=last)
+        kinds, apart = self._audience(batch.to)
+        for encode, connections in kinds.items():
+            others = connections
+            if batch.omitted:
+                others = [one for one in connections if one.id not in batch.omitted]
+            self._write(others, b"".join(map(encode, batch.messages)), last=last)
+        for peer in apart:
+            if peer.connection.id not in batch.omitted:
+                self._queue_apart(peer, batch.messages)
         for conn in batch.omitted:
-            self._hand([conn], batch.without_omitted(conn), last=last)
+            self._hand_one(conn, batch.without_omitted(conn), last=last)
 
-    def _hand(
-        self,
-        to: Sequence[int],
-        messages: Sequence[Message],
-        omitted: Container[int] = (),
-        *,
-        last: bool = False,
-    ) -> None:
-        """To each the same bytes, made once for each kind: this is done for every delivery."""
-        encoded: dict[Encoder, bytes] = {}
-        find, hand = self._peers.get, self._loop.send if last else self._loop.queue
-        for conn in to:
-            peer = find(conn)
-            if peer is None or conn in omitted:
-                continue
-            connection = peer.connection
-            if peer.held is not None or connection.pace:
-                self._queue_apart(peer, messages)
-                continue
-            encode = peer.dialect.encode
-            data = encoded.get(encode)
-            if data is None:
-                data = encoded[encode] = b"".join(map(encode, messages))
-            if data:
-                hand(connection, data)
-                if connection.queued > STALL:
-                    self._note_stalled(connection)
+    def _audience(self, to: Sequence[int]) -> Audience:
+        """Those of `to` who are there; most messages to many are for the same as the last one."""
+        if self._known is None or self._known[0] is not to:
+            kinds: dict[Encoder, list[Connection]] = {}
+            apart = []
+            for peer in filter(None, map(self._peers.get, to)):
+                if peer.is_apart:
+                    apart.append(peer)
+                else:
+                    kinds.setdefault(peer.dialect.encode, []).append(peer.connection)
+            self._known = to, (kinds, apart)
+        return self._known[1]
+
+    def _write(self, connections: Sequence[Connection], data: bytes, *, last: bool) -> None:
+        if not data:
+            return
+        hand = self._loop.send if last else self._loop.queue_for_all
+        for connection in hand(connections, data):
+            if connection.queued > STALL:
+                self._note_stalled(connection)
 
     def _queue_apart(self, peer: Peer, messages: Sequence[Message]) -> None:
         """For a peer that takes one object at a time."""
@@ -267,12 +290,14 @@ class Peers:
 
     def _release(self, peer: Peer) -> None:
         held, peer.held = peer.held, None
+        self._known = None
         for data in held or ():
             self._queue(peer, data)
 
     def close(self, effect: Close) -> None:
         """Close when everything queued is written."""
-        self.flush()
+        self._settle(effect.conn)
+        self._known = None
         peer = self._peers.pop(effect.conn, None)
         if peer:
             self._release(peer)
@@ -280,6 +305,7 @@ class Peers:
 
     def abort(self, conn: int) -> None:
         """Close now; what is queued is lost to it."""
+        self._known = None
         peer = self._peers.pop(conn, None)
         if peer:
             self._loop.abort(peer.connection)

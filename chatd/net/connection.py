@@ -68,24 +68,11 @@ class Connection:
         self.outbox.append(data)
         self.queued += len(data)
 
-    def send(self, data: bytes) -> bool:
-        """Write one object at once where nothing waits before it; False where (a rest of) it waits.
-
-        Why nothing went is found out by whoever writes what waits.
-        """
-        if self.outbox:
-            self.queue(data)
-            return False
-        try:
-            self._sent = self.sock.send(data)
-        except OSError:
-            self._sent = 0
-        if self._sent == len(data):
-            self._sent = 0
-            return True
+    def keep_rest(self, data: bytes, sent: int) -> None:
+        """Nothing waited, and so much of this one object went: the loop writes the rest."""
         self.outbox = deque([data])
-        self.queued = len(data) - self._sent
-        return False
+        self.queued = len(data) - sent
+        self._sent = sent
 
     def close_soon(self, why: str) -> None:
         """Close when everything queued is written. The first reason is the true one."""

@@ -13,7 +13,7 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from chatd.net.connection import Connection
@@ -145,10 +145,33 @@ class Loop:
         connection.queue(data)
         self._dirty[connection] = None
 
-    def send(self, connection: Connection, data: bytes) -> None:
-        """The same for what is the last in a turn: it goes at once as far as it goes."""
-        if not connection.send(data):
-            self._dirty[connection] = None
+    def queue_for_all(self, connections: Sequence[Connection], data: bytes) -> Sequence[Connection]:
+        """The same for many; all of them have something waiting then."""
+        for connection in connections:
+            self.queue(connection, data)
+        return connections
+
+    def send(self, connections: Sequence[Connection], data: bytes) -> Sequence[Connection]:
+        """The same for the last in a turn: it goes at once; gives those for whom some of it waits.
+
+        This is where a fan-out spends its time, so it stands here whole. Why nothing went is found
+        out when it is tried again, at the end of the turn.
+        """
+        size, waiting = len(data), []
+        for connection in connections:
+            if connection.outbox:
+                connection.queue(data)
+                waiting.append(connection)
+                continue
+            try:
+                sent = connection.sock.send(data)
+            except OSError:
+                sent = 0
+            if sent != size:
+                connection.keep_rest(data, sent)
+                waiting.append(connection)
+        self._dirty.update(dict.fromkeys(waiting))
+        return waiting
 
     def tell_drained(self, connection: Connection) -> None:
         """Call `Application.drained` once when everything queued is written."""
