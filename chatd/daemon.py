@@ -239,7 +239,7 @@ class Daemon:
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
             self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
-        while self._flush() or self._answer():
+        while self._tell_news() or self._flush() or self._answer():
             pass
         self._deliver()
         for conn in _taken_out(self._peers.overrun):
@@ -257,6 +257,11 @@ class Daemon:
         self._run(effects)
         self._peers.flush()
         return bool(effects) or (self._hub.moved and self._moves_due())
+
+    def _tell_news(self) -> bool:
+        news = self._hub.news()
+        self._run(news)
+        return bool(news)
 
     def _flush(self) -> bool:
         """Positions that moved: with what is stored anyway, else soon, with those to come.

@@ -75,12 +75,17 @@ class Batch:
 
     def reaches(self, conn: int) -> bool:
         """Whether anything of it is for this one."""
+        return conn != self._unreached and self._includes(conn)
+
+    def _includes(self, conn: int) -> bool:
         self._members = self._members or frozenset(self.to)
-        return conn != self._unreached and conn in self._members
+        return conn in self._members
 
     def without_omitted(self, conn: int) -> list[Message]:
         """What of it is for one who does not get everything."""
         omitted = self.omitted[conn]
+        if not self._includes(conn):
+            return []  # gone since, and no longer one of them
         return [one for place, one in enumerate(self.messages) if place not in omitted]
 
 

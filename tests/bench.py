@@ -166,8 +166,10 @@ class Bench:
     def turn_ends(self):
         if self.checks:
             self.check()
+        self.news()
         if self.answers:
             self.commit()
+            self.news()
         if self.drains:
             self.drain()
 
@@ -183,6 +185,9 @@ class Bench:
     def commit(self):
         while self._flush() or self._answer():
             pass
+
+    def news(self):
+        self.run(self.hub.news())
 
     def _flush(self) -> bool:
         effects = self.hub.flush(self.now)

@@ -98,9 +98,9 @@ def _queue_for_all(hub: Hub, row: Row, message: Item) -> list[Effect]:
     """Nothing is done for each of the plain: what was said to all is not confirmed by them."""
     author = hub.session_of(row.entry.author)
     omitted = author.conn if author and author.live else 0
-    conns, extended = hub.live.everybody()
+    conns = hub.live.conns
     hub.counts.deliveries += len(conns) - bool(omitted)
-    confirming = [one for one in extended if one is not author]
+    confirming = [one for one in hub.live.extended.values() if one is not author]
     return [Send(conns, message, omitted), *_in_flight(hub, row, confirming)]
 
 

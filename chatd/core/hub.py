@@ -45,7 +45,7 @@ from chatd.core.effects import (
 from chatd.core.limits import Limits, Tries
 from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
-from chatd.core.session import NO_ITEMS, Gone, Item, Live, Session, State
+from chatd.core.session import NO_ITEMS, Crowd, Gone, Item, Live, Session, State
 from chatd.wire.errors import FAULTS, ErrorCode, PeerError
 from chatd.wire.messages import (
     Bye,
@@ -118,7 +118,7 @@ class Hub:
         self.online: dict[str, Session] = {}  # who is in the chat, by folded name, as they joined
         self.accounts = Accounts(kept.accounts)
         self.by_account: dict[int, Session] = {}  # who is in the chat, by account
-        self.noticed: dict[int, Session] = {}  # of those, who wants notices, by connection
+        self.noticed = Crowd()  # of those, who wants notices
         self.live = Live()  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
         self.changing = 0  # changes of groups that the store has not answered
@@ -130,6 +130,7 @@ class Hub:
         self._unkept: set[int] = set()  # accounts that it has refused
         self.tries = Tries(setup.limits)
         self.counts = Counts()
+        self._news: list[tuple[Notice, int]] = []  # with the connection of whom it is about
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
         self._numbers = count(kept.first_number)
         self._tickets = count(1)
@@ -383,13 +384,24 @@ class Hub:
     def notify(
         self, kind: NoticeKind, name: str, *, new: str | None = None, text: str | None = None
     ) -> list[Effect]:
-        """Tell everybody who wants notices, but not the one it is about."""
-        if not self.noticed:
+        """Tell everybody who wants notices, but not the one it is about.
+
+        Who joins is told with all others who join in this turn, see `news`.
+        """
+        if not self.noticed.conns:
             return []
         about = self.online.get(fold(new or name)) if name else None
-        to = [conn for conn, one in self.noticed.items() if one is not about]
+        omitted = about.conn if about and about in self.noticed else 0
         text = text if text is not None else NOTICES[kind].format(name=name, new=new)
-        return [Send(to, Notice(kind, text, timestamp(self.now.wall), name or None, new))]
+        self._news.append(
+            (Notice(kind, text, timestamp(self.now.wall), name or None, new), omitted)
+        )
+        return [] if kind == "joined" else self.news()
+
+    def news(self) -> list[Effect]:
+        """Tell who has joined, at the end of a turn: a thousand who come at once are one write."""
+        news, self._news = self._news, []
+        return [Send(self.noticed.conns, notice, omitted) for notice, omitted in news]
 
     def tell_error(
         self, conn: int, wrong: PeerError, re: str | None = None, *, fatal: bool = False
@@ -435,7 +447,7 @@ class Hub:
         if account is None or self.online.get(account.key) is not session:
             return effects
         del self.online[account.key]
-        self.noticed.pop(session.conn, None)
+        self.noticed.remove(session)
         del self.by_account[account.number]
         effects.append(
             Happened(

@@ -150,7 +150,7 @@ def open_session(
     kept = hub.put_account(account)
     hub.online[account.key] = hub.by_account[account.number] = session
     if session.notices:
-        hub.noticed[session.conn] = session
+        hub.noticed.add(session)
     came = {"name": account.name, "address": session.origin, "client": said.client}
     alarm = [] if session.plain else [Alarm(hub.setup.limits.ping, "ping", session.conn)]
     start, gap = _start(hub, session, said)

@@ -148,31 +148,50 @@ class Session:
             raise PeerError(ErrorCode.HELLO_TWICE)
 
 
-class Live:
-    """The sessions that stand at the end of the log: they get each item as it is stored."""
+class Crowd:
+    """Sessions that all get the same."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}  # by connection
-        self._everybody: tuple[tuple[int, ...], tuple[Session, ...]] | None = None
+        self._conns: tuple[int, ...] | None = None
 
-    def everybody(self) -> tuple[tuple[int, ...], tuple[Session, ...]]:
-        """All connections, and of the sessions those that confirm.
+    def __contains__(self, session: Session) -> bool:
+        return session.conn in self._sessions
 
-        The same objects as long as nobody comes or goes: no message makes its own.
-        """
-        if self._everybody is None:
-            extended = tuple(one for one in self._sessions.values() if not one.plain)
-            self._everybody = tuple(self._sessions), extended
-        return self._everybody
+    @property
+    def conns(self) -> tuple[int, ...]:
+        """Their connections: one object as long as nobody comes or goes, so none per message."""
+        if self._conns is None:
+            self._conns = tuple(self._sessions)
+        return self._conns
+
+    def add(self, session: Session) -> None:
+        """One more."""
+        self._sessions[session.conn] = session
+        self._conns = None
+
+    def remove(self, session: Session) -> None:
+        """One less, if it was there."""
+        if self._sessions.pop(session.conn, None):
+            self._conns = None
+
+
+class Live(Crowd):
+    """The sessions that stand at the end of the log: they get each item as it is stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extended: dict[int, Session] = {}  # of them, those that confirm
 
     def add(self, session: Session) -> None:
         """It has everything."""
+        super().add(session)
         session.live = True
-        self._sessions[session.conn] = session
-        self._everybody = None
+        if not session.plain:
+            self.extended[session.conn] = session
 
     def remove(self, session: Session) -> None:
         """It is left behind, or gone."""
+        super().remove(session)
         session.live = False
-        if self._sessions.pop(session.conn, None):
-            self._everybody = None
+        self.extended.pop(session.conn, None)

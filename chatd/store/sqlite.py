@@ -488,8 +488,8 @@ def _lengthen(path: Path) -> None:
     """Give the write-ahead log the length it grows to anyway, until SQLite begins it anew.
 
     A sync of a file that has grown waits for the journal of the file system as well: twice as long.
-    What stands behind the last valid frame is read by nobody (sqlite.org/fileformat2.html, 4.1), and
-    no lock is lost by closing this file: those are on the database and its -shm.
+    What stands behind the last valid frame is read by nobody (sqlite.org/fileformat2.html, 4.1),
+    and no lock is lost by closing this file: those are on the database and its -shm.
     """
     with contextlib.suppress(OSError), path.open("r+b") as file:  # a full disk is told when asked
         missing = WAL - file.seek(0, os.SEEK_END)
