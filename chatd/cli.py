@@ -14,7 +14,7 @@ from typing import TextIO
 from chatd.config import Config, parse, parse_transfer
 from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
 from chatd.log import ServerLog
-from chatd.net.listen import listen
+from chatd.net.listen import listen, raise_descriptor_limit
 from chatd.passwords import set_password
 from chatd.store.base import Store
 from chatd.store.memory import MemoryStore
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(config: Config) -> int:
     """Listen, open the store, and run until stopped."""
+    raise_descriptor_limit()
     sockets = _listen(config)
     port: int = sockets[0].getsockname()[1]
     folder = config.data_for(port)

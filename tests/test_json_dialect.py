@@ -211,6 +211,33 @@ def test_any_values_in_any_field_are_a_message_or_an_error(code: str, fields: di
 # --- out ------------------------------------------------------------------------------------------
 
 
+FRAMES = [
+    b'{"code":"ping","n":1}',
+    b'{"code":"outgoing","to":"ann","content":"{}[]\\"","id":"1"}',
+    b'{"code":"outgoing","to":"ann","content":"\xc3\xa9","id":"%s"}' % (b"\xc3\xa9" * 40),
+    b'{"code":"ping",\n "n":2}',
+    b'{"code":"nothing"}',
+    b"garbage",
+    b"",
+    b'{"code":"who"}{"code":"quit"}',
+]
+
+
+@given(st.lists(st.sampled_from(FRAMES), max_size=8), st.sampled_from([b"\n", b"\r\n"]))
+def test_lines_are_the_same_messages_whether_they_come_together_or_in_pieces(frames, end: bytes):
+    data = b"".join(frame + end for frame in frames)
+    together = [repr(item) for item in read(data)]
+    assert together == [repr(item) for item in read(*(data[n : n + 1] for n in range(len(data))))]
+
+
+def test_a_peer_of_lines_is_none_without_line_ends_when_one_of_them_is_cut():
+    dialect = JsonDialect()
+    for piece in (b'{"code":"ping"}\n', b'{"code":', b'"ping"}', b"\n"):
+        dialect.receive(piece)
+        assert not dialect.bare
+    assert not dialect.unfinished
+
+
 def test_a_frame_is_one_line():
     line = extended(Incoming("ann", "two\nlines\u2028", 7, "now"))
     assert line.endswith(b"}\n")

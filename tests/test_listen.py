@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -121,3 +123,13 @@ def test_a_port_is_free_again_at_once_after_its_connections(listening):
 )
 def test_a_mapped_address_is_printed_as_ipv4(address, plain):
     assert plain_address(address) == plain
+
+
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes():
+    program = (
+        "import resource; from chatd.net.listen import raise_descriptor_limit as up;"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)); up();"
+        "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,6 +1,7 @@
 """The turn of the loop on real sockets, with a clock that is a number."""
 
 import socket
+import struct
 import threading
 
 import pytest
@@ -167,6 +168,39 @@ def test_a_reader_that_moves_on_gets_everything(served):
     turn_until(loop, lambda: app.what("drained"))
     assert bytes(got) == b"".join(pieces)
     assert not connection.writing
+
+
+def test_what_is_sent_at_once_goes_as_far_as_it_goes_and_the_rest_later_in_order(served):
+    loop, app, _ = served
+    client, connection = admitted(loop, app)
+    other, quick = admitted(loop, app)
+    pieces = [b"%07d" % n * 100_000 for n in range(12)]
+    waiting = [bool(loop.send([connection], piece)) for piece in pieces]
+    assert (waiting[0], waiting[-1]) == (False, True) or all(waiting)
+    assert loop.send([connection, quick], b"end") == [connection]
+    assert other.recv(10) == b"end", "it waits for nobody, not for the end of the turn either"
+    assert connection.queued == sum(map(len, connection.outbox)) - connection._sent
+    got = bytearray()
+    client.setblocking(False)
+    while len(got) < 8_400_003:
+        try:
+            got += client.recv(1 << 20)
+        except BlockingIOError:
+            loop.turn()
+    assert bytes(got) == b"".join(pieces) + b"end"
+    assert not connection.queued
+    assert not connection.outbox
+
+
+def test_what_is_sent_at_once_to_one_who_is_gone_is_found_out_in_the_turn(served):
+    loop, app, _ = served
+    client, connection = admitted(loop, app)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    turn_until(loop, lambda: app.what("closed"))
+    assert loop.send([connection], b"to nobody") == [connection]
+    loop.turn()
+    assert not loop.connections
 
 
 def test_reading_is_bounded_per_turn_so_that_a_flood_starves_nobody(served):

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from precis_i18n import get_profile
 
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.names import FORBIDDEN, LEADING, MAX_NAME, RESERVED, check_name, fold, is_name
@@ -81,3 +82,14 @@ def test_whatever_is_tried_as_a_name_is_a_name_or_refused(text: str):
     assert key[:1] not in LEADING
     assert key not in RESERVED
     assert key == key.strip() != ""
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=MAX_NAME + 8))
+def test_names_in_ascii_are_folded_as_the_profile_says(name: str):
+    try:
+        folded = get_profile("Nickname").enforce(name)
+    except UnicodeError:
+        with pytest.raises(PeerError):
+            fold(name)
+    else:
+        assert fold(name) == folded

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from chatd.config import Config
-from chatd.daemon import Daemon
+from chatd.daemon import SOON, Daemon
 from chatd.log import ServerLog
 from chatd.net.loop import Loop
 from chatd.peers import HOLD, OUTBOX, PACE, UNFINISHED
@@ -414,3 +414,43 @@ def test_what_all_get_is_written_once_for_each_in_a_turn(house):
     says(ann, "one", "two", "three")
     house.turn()
     assert ben.sock.recv(65_536).count(b"\n") == 3
+
+
+def test_who_comes_in_one_turn_is_told_to_each_other_in_one_write(house):
+    ann, *_ = joined(house, "ann", v=1, kind=socket.SOCK_SEQPACKET)
+    peers = {name: house.connect(socket.SOCK_SEQPACKET) for name in ("ben", "cat", "dan")}
+    for name, peer in peers.items():
+        peer.sock.send(b'{"code":"hello","name":"%s","v":1}\n' % name.encode())
+    house.turn()
+    came = [json.loads(line) for line in ann.sock.recv(65_536).splitlines()]
+    assert sorted(one["name"] for one in came) == ["ben", "cat", "dan"]
+    for name, peer in peers.items():
+        first, *others = [json.loads(line) for line in drained(peer)]
+        assert (first["code"], first["name"]) == ("welcome", name)
+        assert sorted(one["name"] for one in others) == sorted(peers.keys() - {name})
+
+
+def test_what_a_plain_peer_took_is_stored_with_what_comes_next_or_soon(house):
+    ann, ben = joined(house, "ann", "ben")
+    before = house.daemon._store.commits
+    for number in range(5):
+        says(ann, str(number), to="ben")
+        house.turn()
+    assert contents(ben) == list("01234")
+    assert house.daemon._store.commits == before + 5
+    house.wait(SOON + 0.001)
+    assert house.daemon._store.commits == before + 6
+    house.wait(1.0)
+    assert house.daemon._store.commits == before + 6
+
+
+def test_a_pong_stands_behind_the_receipts_of_what_was_taken_before(house):
+    ann, *_ = joined(house, "ann", v=1, notices=False)
+    (ben,) = joined(house, "ben")
+    ann.sock.send(b'{"code":"outgoing","to":"ben","content":"hi","id":"1"}\n')
+    house.turn()
+    ann.sock.send(b'{"code":"ping","n":1}\n')
+    house.turn()
+    got = [json.loads(line)["code"] for line in drained(ann)]
+    assert got == ["ack", "receipt", "pong"]
+    assert contents(ben) == ["hi"]

@@ -10,9 +10,19 @@ from contextlib import closing
 import pytest
 from test_store_contract import contents, keep, put, said
 
-from chatd.core.effects import Account, Failed, PutAccount, Stored
+from chatd.core.effects import (
+    Account,
+    Append,
+    Failed,
+    Find,
+    MoveCursors,
+    Purge,
+    PutAccount,
+    Recall,
+    Stored,
+)
 from chatd.store.migrations import MIGRATIONS
-from chatd.store.sqlite import FILE, SqliteStore
+from chatd.store.sqlite import FILE, UNINDEXED, SqliteStore
 from chatd.wire.errors import ErrorCode, StoreError
 
 
@@ -87,6 +97,103 @@ def test_a_full_disk_fails_the_whole_turn_and_the_store_works_again_afterwards(t
         assert contents(store) == [*kept, "after"]
     with closing(SqliteStore(tmp_path)) as store:
         assert contents(store) == [*kept, "after"], "what was told is what is kept"
+
+
+def found(store: SqliteStore, words: str) -> list[str]:
+    (page,) = put(store, Find(account=2, limit=5000, words=words))
+    return [row.entry.content for row in page.rows]
+
+
+def check_index(store: SqliteStore):
+    """Every word of the log is in the index once; raises where that is not so (fts5.html, 6.4)."""
+    store._db.execute("INSERT INTO log_text (log_text, rank) VALUES ('integrity-check', 1)")
+
+
+def test_words_are_found_in_the_turn_in_which_they_are_said(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        first, page, second = put(
+            store,
+            Append(said("apple")),
+            Find(account=2, limit=9, words="apple"),
+            Append(said("pear")),
+        )
+        assert isinstance(first, Stored)
+        assert isinstance(second, Stored)
+        assert [row.entry.content for row in page.rows] == ["apple"]
+        assert found(store, "pear") == ["pear"]
+        check_index(store)
+
+
+def test_words_that_were_not_in_the_index_are_found_after_a_restart(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        keep(store, said("apple"), said("pear"))
+    with closing(SqliteStore(tmp_path)) as store:
+        keep(store, said("apple again"))
+        assert found(store, "apple") == ["apple", "apple again"]
+        check_index(store)
+
+
+def test_few_entries_wait_for_the_index_however_many_are_kept(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        for _ in range(5):
+            keep(store, *[said("apple")] * (UNINDEXED // 2))
+            (upto,) = store._db.execute("SELECT upto FROM indexed").fetchone()
+            assert store.last_seq() - upto < UNINDEXED
+        assert len(found(store, "apple")) == 5 * (UNINDEXED // 2)
+        check_index(store)
+
+
+def test_what_is_purged_is_not_left_in_the_index(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        keep(store, said("apple"), said("pear"))
+        put(store, Purge(before=1_800_000_000_000))
+        keep(store, said("plum"))
+        assert (found(store, "apple"), found(store, "plum")) == ([], ["plum"])
+        check_index(store)
+
+
+def test_on_a_full_disk_a_search_finds_what_was_in_the_index(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        keep(store, said("apple old"))
+        assert found(store, "apple") == ["apple old"]
+        words = [" ".join(f"w{n}x{m}" for m in range(500)) for n in range(20)]
+        keep(store, *[said(f"apple {one}") for one in words])
+        full(store, is_full=True)
+        assert found(store, "apple") == ["apple old"]
+        full(store, is_full=False)
+        assert len(found(store, "apple")) == 21
+        check_index(store)
+
+
+def test_a_key_is_known_in_the_turn_of_its_first_use(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        first, again, recalled, other = put(
+            store,
+            Append(said("a", id="1")),
+            Append(said("a", id="1")),
+            Recall(1, "1", "a"),
+            Append(said("b", id="1")),
+        )
+        assert (again.seq, again.dup) == (recalled.seq, recalled.dup) == (first.seq, True)
+        assert other.code is ErrorCode.ID_REUSED
+        assert contents(store) == ["a"]
+
+
+def test_an_account_and_its_position_are_kept_in_one_turn(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        put(store, PutAccount(Account(1, "Ann", "ann", "ann")), MoveCursors({1: 7}, []))
+        assert store.accounts()[0].received == 7
+
+
+def test_the_write_ahead_log_does_not_grow_while_little_is_said(tmp_path):
+    with closing(SqliteStore(tmp_path)) as store:
+        wal = tmp_path / f"{FILE}-wal"
+        before = wal.stat().st_size
+        for n in range(50):
+            keep(store, said(str(n)))
+        assert wal.stat().st_size == before
+    with closing(SqliteStore(tmp_path)) as store:
+        assert len(contents(store)) == 50
 
 
 def test_a_second_daemon_on_the_same_folder_is_refused(tmp_path):

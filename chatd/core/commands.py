@@ -105,8 +105,10 @@ def _change_account(
     assert before is not None
     session.account = changed
     hub.reseat()
+    hub.changing += 1  # until then nobody may take the name it had
 
     def then(done: Stored | Failed) -> list[Effect]:
+        hub.changing -= 1
         if isinstance(done, Stored):
             return told()
         hub.accounts.know(before)
@@ -189,4 +191,4 @@ COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
 # These do not wait for what the store has still to answer: it answers in their order anyway.
 APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast, OutgoingGroup})
 # The answers of the others prove that nothing more was on its way: not the receipts either.
-UNFENCED = APPENDING | {Received, Read, Pong, Gone}
+UNFENCED = APPENDING | {Hello, Received, Read, Pong, Gone}

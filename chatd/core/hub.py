@@ -51,6 +51,7 @@ from chatd.wire.messages import (
     Bye,
     ByeReason,
     Error,
+    Hello,
     Notice,
     NoticeKind,
     OutgoingGroup,
@@ -121,7 +122,7 @@ class Hub:
         self.noticed = Crowd()  # of those, who wants notices
         self.live = Live()  # of those, who stands at the end of the log
         self.groups = Directory(kept.groups)
-        self.changing = 0  # changes of groups that the store has not answered
+        self.changing = 0  # changes of groups and names that the store has not answered
         # Accounts that may resume before others are told, with their names, and until when.
         self.departed: dict[int, tuple[str, float]] = {}
         self.positions = Positions(kept.accounts, kept.cursors)
@@ -489,6 +490,8 @@ class Hub:
             return False
         if type(item) in commands.APPENDING:
             return bool(self.changing) and type(item) is OutgoingGroup
+        if type(item) is Hello and item.password is None and item.token is None:
+            return bool(self.changing)  # it has asked nothing before, and takes nobody's place
         return bool(self.changing) or not released
 
     def _resolve(self, ticket: int, answer: object) -> list[Effect]:

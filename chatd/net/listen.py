@@ -10,6 +10,18 @@ BACKLOG = 4096  # a classroom that logs in at once; 10 or 128 lose connections
 TRIES = 20  # of free ports until all addresses of a host have the same one
 
 
+def raise_descriptor_limit() -> None:
+    """As many connections as this process may have: the soft limit is for programs on select(2)."""
+    try:
+        import resource
+    except ImportError:
+        return  # no POSIX
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that listen on `host` and `port`: all addresses for "", a free port for 0.
 
