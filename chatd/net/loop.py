@@ -12,6 +12,7 @@ import errno
 import os
 import selectors
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -26,6 +27,7 @@ ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who ta
 GRACE = 10.0  # seconds for what is queued when a connection is to be closed
 LINGER = 2.0  # seconds for the peer to take our last words
 BREATH = 0.1  # seconds without accepting when not even a refusal is possible
+INHERITED = sys.platform == "linux"  # what is set for a listener holds for those it accepts
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, -
 
@@ -117,6 +119,7 @@ class Loop:
         """Accept connections on these."""
         for sock in sockets:
             sock.setblocking(False)
+            _tune(sock)
             self._listeners.append(sock)
             self._selector.register(sock, selectors.EVENT_READ, self._accept_all)
 
@@ -249,7 +252,8 @@ class Loop:
             self._refuse(sock)
             return
         sock.setblocking(False)
-        _tune(sock)
+        if not INHERITED:
+            _tune(sock)
         self.accepted += 1
         connection = Connection(sock, self.accepted, address)
         self._selector.register(sock, selectors.EVENT_READ, connection)
