@@ -105,9 +105,16 @@ class Printer:
 
 def _print(lines: list[str]) -> None:
     try:
-        print("\n".join(lines), flush=True)
-    except OSError:
+        _print_text("\n".join(lines))
+    except (OSError, ValueError):
         _print_nowhere()
+
+
+def _print_text(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:  # a locale with fewer characters than people use
+        print(text.encode("ascii", "backslashreplace").decode(), flush=True)
 
 
 def _may_wait() -> bool:

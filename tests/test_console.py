@@ -217,3 +217,36 @@ def test_in_the_background_of_a_terminal_it_does_not_read_it(terminal):
 )  # fmt: skip
 def test_an_event_is_a_line_for_people(event: str, fields: dict, line: str | None):
     assert as_line(event, fields) == line
+
+
+PRINTS = """
+import sys; from chatd.console import Printer
+printer = Printer()
+for turn in range(100):
+    for number in range(5):
+        printer.say(f"{turn} {number} {sys.argv[1]}")
+    printer.flush()
+printer.close(10)
+print(printer._thread is not None, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_lines_are_printed_in_their_order_to_a_file_and_to_a_pipe(tmp_path, encoding: str):
+    def printed(stdout) -> tuple[bytes, bool]:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINTS, "h\xe9"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            check=True,
+        )
+        return done.stdout, done.stderr.strip() == b"True"
+
+    word = "h\xe9".encode(encoding, "backslashreplace").decode(encoding)
+    wanted = [f"{turn} {number} {word}" for turn in range(100) for number in range(5)]
+    by_pipe, threaded = printed(subprocess.PIPE)
+    assert (by_pipe.decode(encoding).splitlines(), threaded) == (wanted, True)
+    with (tmp_path / "out").open("wb") as file:
+        assert printed(file) == (None, False), "a file needs no thread"
+    assert (tmp_path / "out").read_text(encoding).splitlines() == wanted
