@@ -52,7 +52,9 @@ class ServerLog:
             self._time = ts, f"time={timestamp(ts)} event="
         line = self._time[1] + event
         for key, value in fields.items():
-            if value is not None:
+            if isinstance(value, str) and len(value) <= NAME:
+                line += _pair(key, value)
+            elif value is not None:
                 line += f" {key}={_value(value)}"
         self._lines.append(line)
         if len(self._lines) >= GATHERED:
@@ -125,17 +127,17 @@ def _private(path: str, flags: int) -> int:
 
 
 def _value(value: str | int) -> str:
-    if isinstance(value, str):
-        return _remembered(value) if len(value) <= NAME else _text(value)
-    return str(int(value))
-
-
-def _text(value: str) -> str:
+    if isinstance(value, int):
+        return str(int(value))
     if _BARE.fullmatch(value):
         return value
     return _as_it_is(value) if value.isprintable() else _escaped(value)
 
 
-_remembered = lru_cache(4096)(_text)  # names, addresses and kinds come again and again
+@lru_cache(4096)  # names, addresses and kinds come again and again
+def _pair(key: str, value: str) -> str:
+    return f" {key}={_value(value)}"
+
+
 _as_it_is = json.JSONEncoder(ensure_ascii=False).encode
 _escaped = json.JSONEncoder().encode

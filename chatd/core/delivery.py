@@ -51,6 +51,8 @@ Receivers = Callable[[], list[int] | None]  # accounts when it is stored; None: 
 
 def direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
     """One message to one person: to one who is absent too, if there is somebody to come back."""
+    if said.id is None:
+        return _direct(hub, session, said)
     return _or_as_before(hub, session, said, lambda: _direct(hub, session, said))
 
 

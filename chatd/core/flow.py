@@ -90,7 +90,7 @@ def push(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
     message = message_of(hub, row, EVERYONE)
     if accounts is None:
         return _queue_for_all(hub, row, message)
-    found = (hub.session_of(number) for number in accounts)
+    found = map(hub.by_account.get, accounts)
     return _queue(hub, row, [one for one in found if one is not None and one.live], message)
 
 
