@@ -31,18 +31,20 @@ from chatd.core.effects import (
     Page,
     Probe,
     Send,
+    Slow,
     Stop,
     Submit,
     Tell,
     Verify,
 )
 from chatd.core.hub import Hub, Kept, Setup
-from chatd.core.limits import Limits
-from chatd.dialects.http import Request
+from chatd.core.limits import Limits, Sparse, is_loopback
+from chatd.dialects.http import REASONS, Request
 from chatd.dialects.json import extended
 from chatd.log import ServerLog
-from chatd.net.connection import Connection
+from chatd.net.connection import Connection, origin_of
 from chatd.net.durations import Durations
+from chatd.net.listen import source
 from chatd.net.loop import Loop
 from chatd.net.notify import notify
 from chatd.pages import Pages, Sources
@@ -56,6 +58,13 @@ MS_PER_DAY = 24 * 3600 * 1000
 FAREWELL = 1.5  # seconds for the last words of a shutdown
 SOON = 0.01  # seconds for positions until they are stored
 PRINTING = 0.3  # seconds for the last lines of the terminal
+SPARSE = ("refused", "unreadable", "delayed")  # events that a flood brings
+REFUSALS = (400, 403, 404, 405, 408, 431)  # answers over HTTP that are told to the log
+NO_PLACE = {
+    "full": "all places are taken",
+    "address": "too many connections of one address",
+    "descriptors": "no descriptor is left",
+}
 MOTD = "Messages on this server are written to its log."
 
 
@@ -75,7 +84,7 @@ class Daemon:
         setup = _setup(config, store, limits)
         self._hub = Hub(setup, kept, lambda: secrets.token_urlsafe(24), self._now())
         self._pool = PasswordPool(self.loop.wake)
-        self._peers = Peers(self.loop, self._items, self._asked)
+        self._peers = Peers(self.loop, limits, self._items, self._asked)
         sources = Sources(self._unready, self._metrics)
         self._pages = Pages(config.metrics_from, sources, self.loop.wake)
         self._asking: list[tuple[Connection, Request]] = []  # for pages that are being prepared
@@ -86,6 +95,8 @@ class Daemon:
         self._deadline = 0.0
         self._moves_by: float | None = None  # when positions that moved are stored at the latest
         self._storage_failed = False
+        self._sparse = {event: Sparse() for event in SPARSE}
+        self._no_place = dict.fromkeys(NO_PLACE, 0)  # who was refused at the door, by why
         self._printer = Printer()
         self._fd = terminal()
         self._console = Console(-1 if self._fd is None else self._fd, self._printer.say)
@@ -95,6 +106,7 @@ class Daemon:
             Close: self._peers.close,
             Tell: self._peers.tell,
             Probe: self._peers.probe,
+            Slow: self._peers.slow,
             Submit: lambda effect: store.submit(effect.ticket, effect.operation),
             Verify: self._pool.submit,
             Hash: self._pool.submit,
@@ -183,6 +195,7 @@ class Daemon:
             self._happened("reload", {"failed": str(error)})
         else:
             self._hub.replace_limits(limits)
+            self._peers.limits = limits
             self.loop.max_clients = limits.max_clients
             self._run(self._hub.replace_passwords(passwords, self._now()))
             state = "reloaded"
@@ -196,14 +209,30 @@ class Daemon:
         """See `Application`."""
         self._peers.add(connection)
         self._run(
-            self._hub.connected(connection.id, connection.host, connection.origin, self._now())
+            self._hub.connected(
+                connection.id, source(connection.host), connection.origin, self._now()
+            )
         )
+
+    def may_come(self, host: str, others: int) -> bool:
+        """See `Application`."""
+        limits = self._peers.limits
+        free = is_loopback(host) and not limits.loopback
+        return free or not limits.per_address or others < limits.per_address
+
+    def refused(self, address: tuple[str, int], why: str) -> None:
+        """See `Application`."""
+        self._no_place[why] += 1
+        code = ErrorCode.SERVER_FULL
+        about = {"code": int(code), "text": NO_PLACE[why], "address": origin_of(address)}
+        self._happened("refused", about)
 
     def received(self, connection: Connection, data: bytes) -> None:
         """See `Application`."""
         items = self._peers.received(connection.id, data)
         if items or data.strip():  # half an object is a sign of life too
             self._items(connection.id, items)
+        self._run(self._hub.charge(connection.id, len(items), len(data), self._now()))
 
     def _items(self, conn: int, items: Items) -> None:
         self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
@@ -212,7 +241,11 @@ class Daemon:
         """A page is asked for: it is answered, and that was all this connection is for."""
 
         def answer() -> list[Effect]:
-            self.loop.queue(connection, self._pages.answer(request, connection.host))
+            status, page = self._pages.answer(request, connection.host)
+            self.loop.queue(connection, page)
+            if status in REFUSALS:
+                about = {"http": status, "text": REASONS[status], "path": request.path or None}
+                self._happened("refused", {**about, "address": connection.origin})
             return self._hub.lost(connection.id, "http", self._now())
 
         if self._pages.prepared(request):
@@ -339,10 +372,21 @@ class Daemon:
         return "nothing can be stored" if self._storage_failed else ""
 
     def _metrics(self) -> tuple[str, bytes]:
-        from chatd.metrics import Readings, text  # see `Pages.prepared`
+        from chatd.metrics import Readings, Tally, text  # see `Pages.prepared`
 
-        writable = not self._storage_failed
-        return text(Readings(self._hub, self.loop, self._commits, writable=writable))
+        return text(
+            Readings(
+                self._hub,
+                self.loop,
+                Tally(
+                    commits=self._commits,
+                    writable=not self._storage_failed,
+                    no_place=self._no_place,
+                    answers=self._pages.answers,
+                    left_out=sum(one.left_out for one in self._sparse.values()),
+                ),
+            )
+        )
 
     def _typed(self) -> None:
         lines = self._console.read()
@@ -375,6 +419,12 @@ class Daemon:
         self.loop.stop_listening()
 
     def _happened(self, event: str, fields: Any) -> None:
+        if event in SPARSE:
+            host = fields["address"].rpartition(":")[0]
+            left_out = self._sparse[event].admit(host, self.loop.clock())
+            if left_out is None:
+                return
+            fields = {**fields, "left_out": left_out or None}
         if event == "message" and self._config.log_content != "full":
             if self._config.log_content == "none":
                 return

@@ -7,8 +7,9 @@ start. Nothing is counted here: each scrape reads the plain numbers of the hub a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from typing import Any, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -29,20 +30,31 @@ from chatd.wire.errors import ErrorCode
 LABELS = [*map(str, BOUNDS), "+Inf"]
 
 
+class Tally(NamedTuple):
+    """What the daemon itself has counted."""
+
+    commits: Durations
+    writable: bool
+    no_place: Mapping[str, int]  # connections refused at the door, by why
+    answers: Mapping[int, int]  # over HTTP, by status
+    left_out: int  # lines that server.log was spared
+
+
 class Readings(Collector):
     """The numbers of one daemon, read at each scrape."""
 
-    def __init__(self, hub: Hub, loop: Loop, commits: Durations, *, writable: bool) -> None:
+    def __init__(self, hub: Hub, loop: Loop, tally: Tally) -> None:
         self._hub = hub
         self._loop = loop
-        self._commits = commits
-        self._writable = writable
+        self._tally = tally
 
     def collect(self) -> Iterable[Metric]:
         """See `Collector`."""
         yield from self._gauges()
         yield from self._counters()
-        yield _histogram("chatd_store_commit_duration_seconds", "Durable commits.", self._commits)
+        yield _histogram(
+            "chatd_store_commit_duration_seconds", "Durable commits.", self._tally.commits
+        )
         yield _histogram(
             "chatd_turn_duration_seconds", "Turns of the loop, without their waiting.",
             self._loop.turns,
@@ -58,7 +70,7 @@ class Readings(Collector):
             ("chatd_connections", "Open connections, also without a session.", len(connections)),
             ("chatd_queued_bytes", "Bytes queued for peers.", queued),
             ("chatd_log_position", "The number of the newest entry of the log.", self._hub.seq),
-            ("chatd_store_writable", "1, or 0 since writing has failed.", self._writable),
+            ("chatd_store_writable", "1, or 0 since writing has failed.", self._tally.writable),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, help_, value)
         plain = sum(one.plain for one in self._hub.online.values())
@@ -73,12 +85,16 @@ class Readings(Collector):
             ("chatd_accepted_connections", "Connections accepted.", self._loop.accepted),
             ("chatd_deliveries", "Messages and events queued for a session.", counts.deliveries),
             ("chatd_login_failures", "Wrong passwords, unknown names.", counts.failed_logins),
+            ("chatd_delays", "Times that a peer was read from later.", counts.delays),
+            ("chatd_unlogged_lines", "Lines of which a flood had too many.", self._tally.left_out),
         ):
             yield CounterMetricFamily(name, help_, value)
-        messages = CounterMetricFamily("chatd_messages", "Messages stored.", labels=["kind"])
-        for kind, count in counts.messages.items():
-            messages.add_metric([kind], count)
-        yield messages
+        yield _labelled(
+            "chatd_turned_away", "Connections without a place.", "why",
+            self._tally.no_place,
+        )  # fmt: skip
+        yield _labelled("chatd_http", "Answers over HTTP.", "status", self._tally.answers)
+        yield _labelled("chatd_messages", "Messages stored.", "kind", counts.messages)
         refusals = CounterMetricFamily(
             "chatd_refusals", "Errors told to peers.", labels=["error", "name"]
         )
@@ -86,6 +102,13 @@ class Readings(Collector):
         for code in ErrorCode:  # also at 0: of what was never there no increase is seen
             refusals.add_metric([str(int(code)), code.name.lower()], errors[code])
         yield refusals
+
+
+def _labelled(name: str, help_: str, label: str, counted: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, help_, labels=[label])
+    for value, count in counted.items():
+        family.add_metric([str(value)], count)
+    return family
 
 
 def _histogram(name: str, help_: str, durations: Durations) -> Metric:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ class Pages:
         self._wake = wake
         self._loading: threading.Thread | None = None
         self._loaded = threading.Event()
+        self.answers: Counter[int] = Counter()  # by status
         self._pages: dict[str, Callable[[], tuple[int, str, str | bytes]]] = {
             "/healthz": lambda: (200, TEXT, "ok\n"),
             "/readyz": self._ready,
@@ -56,10 +58,11 @@ class Pages:
             self._loaded.set()
             self._wake()
 
-    def answer(self, request: Request, host: str) -> bytes:
-        """The whole answer to one request from this address."""
+    def answer(self, request: Request, host: str) -> tuple[int, bytes]:
+        """Status and whole answer to one request from this address."""
         status, kind, text = self._look_up(request, host)
-        return response(status, text, kind=kind, body=request.method != "HEAD")
+        self.answers[status] += 1
+        return status, response(status, text, kind=kind, body=request.method != "HEAD")
 
     def _look_up(self, request: Request, host: str) -> tuple[int, str, str | bytes]:
         page = self._pages.get(request.path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chatd.core.effects import Close, Opened, Probe, Send, Tell
+from chatd.core.effects import Close, Opened, Probe, Send, Slow, Tell
+from chatd.core.limits import Limits
 from chatd.dialects.http import HttpDialect, Request, speaks_http
 from chatd.dialects.json import JsonDialect
 from chatd.net.connection import Connection
@@ -14,7 +15,6 @@ from chatd.wire.messages import Message, Users, Welcome
 
 PACE = 0.02  # seconds between two objects to a peer that cannot tell one from the next
 HOLD = 1.0  # seconds such a peer is left alone after `welcome`, if it never asks who is there
-UNFINISHED = 120.0  # seconds for one object: enough for a hundred bytes at one a second
 TOGETHER = 64  # messages joined at most: what a queue may be beyond its bound before it is known
 STALL = 256 * 1024  # bytes queued for a plain peer: from here on it is served from the log
 OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer that are not in the log
@@ -29,9 +29,9 @@ class Peer:
 
     __slots__ = ("connection", "dialect", "finished", "first", "held", "timed")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limit: int) -> None:
         self.connection = connection
-        self.dialect: JsonDialect | HttpDialect = JsonDialect()
+        self.dialect: JsonDialect | HttpDialect = JsonDialect(limit)
         self.first: bytes | None = b""  # until they tell what is spoken
         self.held: list[bytes] | None = None
         self.finished = 0  # reads that brought an object to its end
@@ -99,6 +99,7 @@ class Peers:
     def __init__(
         self,
         loop: Loop,
+        limits: Limits,
         unfinished: Callable[[int, Items], None],
         asked: Callable[[Connection, Request], None],
     ) -> None:
@@ -107,6 +108,7 @@ class Peers:
         `asked` is told of a request of HTTP, which comes alone on its connection.
         """
         self._loop = loop
+        self.limits = limits
         self._asked = asked
         self._unfinished = unfinished
         self._peers: dict[int, Peer] = {}
@@ -118,7 +120,7 @@ class Peers:
 
     def add(self, connection: Connection) -> None:
         """Somebody is there."""
-        self._peers[connection.id] = Peer(connection)
+        self._peers[connection.id] = Peer(connection, self.limits.object)
 
     def forget(self, conn: int) -> None:
         """Its connection is no more."""
@@ -158,7 +160,7 @@ class Peers:
             else:
                 self._time(peer)
 
-        self._loop.after(UNFINISHED, over)
+        self._loop.after(self.limits.unfinished, over)
 
     def opened(self, effect: Opened) -> None:
         """A session is open: from now on it is spoken to in its kind, and at its pace."""
@@ -328,6 +330,12 @@ class Peers:
             self._loop.after(PACE, lambda: self._loop.tell_drained(peer.connection))
             return False
         return peer is not None
+
+    def slow(self, effect: Slow) -> None:
+        """Let it wait."""
+        peer = self._peers.get(effect.conn)
+        if peer:
+            self._loop.pause(peer.connection, effect.seconds)
 
     def probe(self, effect: Probe) -> None:
         """Let the kernel find out whether somebody is there."""

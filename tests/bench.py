@@ -11,6 +11,7 @@ from chatd.core.effects import (
     Opened,
     Probe,
     Send,
+    Slow,
     Stop,
     Submit,
     Tell,
@@ -61,6 +62,7 @@ class Bench:
         self.opened: dict[int, bool] = {}
         self.closed: list[int] = []
         self.probed: list[int] = []
+        self.slowed: list[tuple[int, float]] = []
         self.events: list[tuple[str, dict]] = []
         self.stopped = ""
         self._work: list[Verify | Hash] = []
@@ -231,6 +233,8 @@ class Bench:
                 self.closed.append(conn)
             case Probe(conn):
                 self.probed.append(conn)
+            case Slow(conn, seconds):
+                self.slowed.append((conn, seconds))
             case Submit(ticket, operation):
                 self.store.submit(ticket, operation)
             case Verify() | Hash():

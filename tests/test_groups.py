@@ -3,6 +3,7 @@
 import pytest
 from bench import Bench
 
+from chatd.core.limits import Limits
 from chatd.dialects.json import plain
 from chatd.wire.messages import (
     Ack,
@@ -216,9 +217,9 @@ def test_what_may_not_be_done_is_one_error_and_changes_nothing(begin, who, asked
     assert members(do(bench, conn["ann"], "info", "team")) == ["ann", "bob"]
 
 
-def test_a_group_has_a_bound(begin, monkeypatch):
-    monkeypatch.setattr("chatd.core.groups.MAX_MEMBERS", 2)
+def test_a_group_has_a_bound(begin):
     bench, (ann, *_) = met(begin, "ann", "bob", "cid")
+    bench.hub.replace_limits(Limits(members=2))
     do(bench, ann, "create", "team", ["bob"])
     assert errors(bench.say(ann, Group("add", "team", ["cid"]))) == [407]
     assert errors(bench.say(ann, Group("create", "big", ["bob", "cid"]))) == [407]

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import PATIENCE, Wire
 from test_peers import House, later
 
+from chatd.core.limits import Limits
 from chatd.dialects.http import MAX_HEAD, METHODS, HttpDialect, Request, speaks_http
 from chatd.pages import is_within
-from chatd.peers import UNFINISHED
 
 ASKED = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 
@@ -322,7 +322,7 @@ def test_a_head_that_is_never_finished_ends_in_time(tmp_path, begun: bytes):
         house.peers.clear()  # what it is sent is no JSON
         later(house, 1)
         peer.sock.send(begun)
-        later(house, UNFINISHED - 2)
+        later(house, Limits().unfinished - 2)
         assert first_line(peer.sock) == b""
         later(house, 5)
         answered = first_line(peer.sock)

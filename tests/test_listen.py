@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from chatd.net import listen as module
-from chatd.net.listen import listen, plain_address
+from chatd.net.listen import listen, plain_address, source
 
 
 def has_ipv6() -> bool:
@@ -133,3 +133,18 @@ def test_the_limit_of_descriptors_is_raised_as_far_as_it_goes():
         "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "whom"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::1", "::1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_limits_by_address_count_a_line_and_not_its_many_addresses(host: str, whom: str):
+    assert source(host) == whom

@@ -402,11 +402,20 @@ def test_guesses_over_many_connections_at_once_are_no_faster():
     bench = Bench([ANN], closed=True, checks=False, limits=Limits(tries=3))
     conns = [bench.connect() for _ in range(20)]
     for conn in conns[:-1]:
-        bench.say(conn, Hello(name="Ann", v=1, password="guess"))
-    bench.say(conns[-1], Hello(name="Ann", v=1, password="secret"))
+        bench.run(bench.hub.received(conn, [Hello(name="Ann", v=1, password="guess")], bench.now))
+    bench.run(bench.hub.received(conns[-1], [Hello(name="Ann", v=1, password="secret")], bench.now))
+    assert len(bench._work) == 3, "and no more passwords are compared"
     bench.check()
     answers = [bench.got(conn)[0] for conn in conns]
     assert [a.error for a in answers] == [101] * 3 + [107] * 17
+
+
+def test_who_guesses_a_name_keeps_the_others_of_its_address_from_nothing():
+    bench = Bench([ANN, BOB], closed=True, limits=Limits(tries=1))
+    assert refusal(bench, name="Ann", password="guess") is E.BAD_LOGIN
+    assert refusal(bench, name="Ann", password="secret") is E.TOO_MANY_TRIES
+    bench.join("Bob", password="hidden")
+    bench.join("Ann", address="10.9.9.9", password="secret")
 
 
 def test_many_right_passwords_of_one_address_at_once_are_all_let_in():

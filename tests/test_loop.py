@@ -19,7 +19,14 @@ class App:
         self.events: list = []
         self.connections: list = []
         self.turns = 0
+        self.places = 1_000_000  # for one address
         self.answer = lambda *_: None
+
+    def refused(self, address, why):
+        self.events.append(("refused", address, why))
+
+    def may_come(self, host, others):
+        return others < self.places
 
     def connected(self, connection):
         self.connections.append(connection)
@@ -332,6 +339,69 @@ def test_beyond_the_bound_of_clients_it_is_said_that_there_is_no_place(served):
     assert refused.recv(100) == b"full\n"
     assert refused.recv(100) == b""
     assert len(app.connections) == 1
+
+
+def test_an_address_with_too_many_connections_gets_no_more_until_one_of_them_goes(served):
+    loop, app, _ = served
+    app.places = 2
+    first, connection = admitted(loop, app)
+    admitted(loop, app)
+    refused = loop.connect()
+    turn_until(loop, lambda: app.what("refused"))
+    assert refused.recv(100) == b"full\n"
+    assert app.what("refused") == [("refused", refused.getsockname(), "address")]
+    first.close()
+    turn_until(loop, lambda: app.what("closed"))
+    loop.close_soon(connection, "eof")
+    turn_until(loop, lambda: len(loop.connections) == 1)
+    admitted(loop, app)
+
+
+def test_no_address_is_remembered_when_all_its_connections_are_gone(served):
+    loop, app, _ = served
+    _, connection = admitted(loop, app)
+    loop.abort(connection)
+    assert not loop._sources
+
+
+def test_who_is_paused_is_read_from_later_and_the_others_at_once(served):
+    loop, app, clock = served
+    client, connection = admitted(loop, app)
+    other, second = admitted(loop, app)
+    loop.pause(connection, 5.0)
+    client.sendall(b"later")
+    other.sendall(b"now")
+    turn_until(loop, lambda: app.what("received"))
+    clock.now += 4.9
+    other.sendall(b"and now")
+    turn_until(loop, lambda: len(app.what("received")) == 2)
+    assert {number for _, number, _ in app.what("received")} == {second.id}
+    clock.now += 0.1
+    turn_until(loop, lambda: len(app.what("received")) == 3)
+    assert app.events[-1] == ("received", connection.id, b"later")
+
+
+def test_who_is_paused_still_gets_what_is_queued(served):
+    loop, app, _ = served
+    client, connection = admitted(loop, app)
+    loop.pause(connection, 5.0)
+    loop.queue(connection, b"for you")
+    loop.turn()
+    assert client.recv(100) == b"for you"
+
+
+def test_who_is_paused_and_closed_reads_the_last_words_however_much_it_has_sent(served):
+    loop, app, _ = served
+    client, connection = admitted(loop, app)
+    loop.pause(connection, 5.0)
+    client.sendall(b"x" * 100_000)
+    loop.queue(connection, b"bye\n")
+    loop.close_soon(connection, "test")
+    loop.turn()
+    client.shutdown(socket.SHUT_WR)
+    turn_until(loop, lambda: not loop.connections)
+    assert client.recv(100) == b"bye\n"
+    assert client.recv(100) == b""
 
 
 def test_a_place_is_free_again_when_somebody_leaves(served):

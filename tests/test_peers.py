@@ -11,10 +11,11 @@ from itertools import pairwise
 import pytest
 
 from chatd.config import Config
+from chatd.core.limits import Limits
 from chatd.daemon import SOON, Daemon
 from chatd.log import ServerLog
 from chatd.net.loop import Loop
-from chatd.peers import HOLD, OUTBOX, PACE, UNFINISHED
+from chatd.peers import HOLD, OUTBOX, PACE
 from chatd.store.memory import MemoryStore
 
 
@@ -271,7 +272,7 @@ def later(house: House, seconds: float, step=0.5):
 def test_half_an_object_is_waited_for_and_then_given_up(house):
     (ann,) = join(house, "ann")
     ann.raw(b'{"code": "outgo')
-    later(house, UNFINISHED - 1)
+    later(house, Limits().unfinished - 1)
     assert ann.frames() == []
     later(house, 3)
     (told,) = ann.frames()

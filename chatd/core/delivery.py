@@ -24,7 +24,6 @@ from chatd.core.flow import push
 from chatd.core.session import Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import (
-    MAX_CONTENT,
     SERVER,
     Ack,
     Outgoing,
@@ -57,7 +56,7 @@ def direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
 
 
 def _direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
-    check_content(said.content)
+    check_content(hub, said.content)
     receiver = _receiver(hub, said.to)
     author = hub.of_session(session)
     if receiver.number == author.number:
@@ -78,7 +77,7 @@ def _receiver(hub: Hub, name: str) -> Account:
 
 def broadcast(hub: Hub, session: Session, said: OutgoingBroadcast) -> list[Effect]:
     """One message to everyone but its author."""
-    check_content(said.content)
+    check_content(hub, said.content)
     author = hub.of_session(session)
     entry = _entry(hub, "broadcast", author, EVERYONE, said)
     return _append(hub, session, entry, lambda: None)
@@ -90,7 +89,7 @@ def to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
 
 
 def _to_group(hub: Hub, session: Session, said: OutgoingGroup) -> list[Effect]:
-    check_content(said.content)
+    check_content(hub, said.content)
     author = hub.of_session(session)
     room = hub.groups.find(said.group, author.number)
     entry = _entry(hub, "group", author, room.kept.number, said)
@@ -133,20 +132,21 @@ def _or_as_before(
 
 def server_says(hub: Hub, content: str, to: str | None = None) -> list[Effect]:
     """The operator at the console, to everyone or to one."""
-    check_content(content)
+    check_content(hub, content)
     number = EVERYONE if to is None else _receiver(hub, to).number
     kind: Kind = "broadcast" if to is None else "direct"
     entry = Entry(kind, SERVER_ACCOUNT, SERVER, number, content, hub.now.wall)
     return _append(hub, None, entry, lambda: None if to is None else [number])
 
 
-def check_content(content: str) -> None:
+def check_content(hub: Hub, content: str) -> None:
     """Raises `PeerError` for what is no message."""
     if not content.strip():
         raise PeerError(ErrorCode.EMPTY_MESSAGE)
-    long = len(content) > MAX_CONTENT // 4  # else it fits, whatever its characters are
-    if long and (len(content) > MAX_CONTENT or len(content.encode()) > MAX_CONTENT):
-        raise PeerError(ErrorCode.MESSAGE_TOO_LONG, limit=MAX_CONTENT)
+    limit = hub.setup.limits.content
+    long = len(content) > limit // 4  # else it fits, whatever its characters are
+    if long and (len(content) > limit or len(content.encode()) > limit):
+        raise PeerError(ErrorCode.MESSAGE_TOO_LONG, limit=limit)
 
 
 def _append(hub: Hub, session: Session | None, entry: Entry, receivers: Receivers) -> list[Effect]:

@@ -254,6 +254,13 @@ class Probe(Struct, frozen=True, gc=False):
     seconds: float
 
 
+class Slow(Struct, frozen=True, gc=False):
+    """Read nothing from this connection for so many seconds; whoever sends to it waits."""
+
+    conn: int
+    seconds: float
+
+
 class Submit(Struct, frozen=True, gc=False):
     """Hand an operation to the store; `Hub.completed` is told."""
 
@@ -303,4 +310,6 @@ class Tell(Struct, frozen=True, gc=False):
     conn: int
 
 
-Effect = Opened | Send | Tell | Close | Probe | Submit | Verify | Hash | Alarm | Happened | Stop
+Effect = (
+    Opened | Send | Tell | Close | Probe | Slow | Submit | Verify | Hash | Alarm | Happened | Stop
+)

@@ -36,8 +36,6 @@ from chatd.wire.text import timestamp
 if TYPE_CHECKING:
     from chatd.core.hub import Hub
 
-MAX_MEMBERS = 1000
-
 
 def group(hub: Hub, session: Session, asked: Group) -> list[Effect]:
     """Carry out one request about groups."""
@@ -74,22 +72,23 @@ def _create(hub: Hub, session: Session, asked: Group) -> list[Effect]:
     kept = Kept(hub.new_number(), name, key, session.number, hub.now.wall)
     found, failed = _people(hub, asked.names, known={session.number: None})
     people = [hub.of_session(session), *found]
-    _check_size(len(people))
+    _check_size(hub, len(people))
     change = Change("created", name, [one.name for one in people])
     joins = [Join(kept.number, one.number) for one in people]
     made = [effect for one in people for effect in hub.keep(one)]
     return made + _change(hub, session, asked, kept, change, [PutGroup(kept), *joins], failed)
 
 
-def _check_size(members: int) -> None:
-    if members > MAX_MEMBERS:
-        raise PeerError(ErrorCode.GROUP_FULL, limit=MAX_MEMBERS)
+def _check_size(hub: Hub, members: int) -> None:
+    limit = hub.setup.limits.members
+    if members > limit:
+        raise PeerError(ErrorCode.GROUP_FULL, limit=limit)
 
 
 def _add(hub: Hub, session: Session, asked: Group) -> list[Effect]:
     room = _owned(hub, session, asked)
     found, failed = _people(hub, asked.names, room.members)
-    _check_size(len(room.members) + len(found))
+    _check_size(hub, len(room.members) + len(found))
     if not found:
         return _info_of(hub, session, asked, [room], failed)
     change = Change("added", room.kept.name, [one.name for one in found])

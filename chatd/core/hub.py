@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
+from math import ceil
 from typing import Any
 
 from msgspec import Struct, structs
@@ -37,12 +38,13 @@ from chatd.core.effects import (
     Purge,
     PutAccount,
     Send,
+    Slow,
     Stop,
     Stored,
     Submit,
     Touch,
 )
-from chatd.core.limits import Limits, Tries
+from chatd.core.limits import Bucket, Buckets, Limits, Tries, is_loopback
 from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
 from chatd.core.session import NO_ITEMS, Crowd, Gone, Item, Live, Session, State
@@ -130,6 +132,7 @@ class Hub:
         self.retrying = False  # the store has refused something that is tried again
         self._unkept: set[int] = set()  # accounts that it has refused
         self.tries = Tries(setup.limits)
+        self.buckets = Buckets()
         self.counts = Counts()
         self._news: list[tuple[Notice, int]] = []  # with the connection of whom it is about
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
@@ -144,10 +147,13 @@ class Hub:
     def connected(self, conn: int, address: str, origin: str, now: Now) -> list[Effect]:
         """Somebody is there; nothing is said until a `hello` comes."""
         self.now = now
+        limits = self.setup.limits
+        free = is_loopback(address) and not limits.loopback
+        bucket = None if free else Bucket()
         self.sessions[conn] = Session(
-            conn, address, origin, now.wall, now.monotonic, began=now.monotonic
+            conn, address, origin, now.wall, now.monotonic, began=now.monotonic, bucket=bucket
         )
-        return [Alarm(self.setup.limits.hello, "hello", conn)]
+        return [Alarm(limits.hello, "hello", conn)]
 
     def received(self, conn: int, items: Sequence[Item], now: Now) -> list[Effect]:
         """What a connection brought, in order; never raises for what a peer said."""
@@ -161,6 +167,26 @@ class Hub:
         if len(session.inbox) > self.setup.limits.inbox:
             return self.end(session, "lost", "error", "You send more than can be answered.")
         return self._advance(session)
+
+    def charge(self, conn: int, items: int, size: int, now: Now) -> list[Effect]:
+        """So many requests of so many bytes have come: who is too fast waits, and is told once."""
+        session = self.sessions.get(conn)
+        if session is None or session.bucket is None:
+            return []
+        wait = session.bucket.take(items, size, now.monotonic, self.setup.limits)
+        if not wait:
+            return []
+        self.counts.delays += 1
+        if session.bucket.told:
+            return [Slow(conn, wait)]
+        session.bucket.told = True
+        after = ceil(wait)
+        wrong = PeerError(ErrorCode.TOO_FAST, after=after, retry_after=after)
+        return [
+            Slow(conn, wait),
+            self._note("delayed", session, wrong),
+            self.tell_error(conn, wrong),
+        ]
 
     def lost(self, conn: int, why: str, now: Now) -> list[Effect]:
         """The connection has ended; what it brought before still counts."""
@@ -418,13 +444,12 @@ class Hub:
         if not fatal:
             return told
         if wrong.code is not ErrorCode.PASSWORD_REQUIRED:  # a shell asks for it, and comes again
-            told.append(
-                Happened(
-                    "refused",
-                    {"code": int(wrong.code), "text": str(wrong), "address": session.origin},
-                )
-            )
+            told.append(self._note("refused", session, wrong))
         return told + self.drop(session, "refused")
+
+    def _note(self, event: str, session: Session, wrong: PeerError) -> Happened:
+        about: dict[str, str | int | None] = {"code": int(wrong.code), "text": str(wrong)}
+        return Happened(event, {**about, "name": session.name or None, "address": session.origin})
 
     def end(
         self, session: Session, notice: NoticeKind | None, reason: ByeReason, text: str
@@ -522,7 +547,7 @@ class Hub:
 
     def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:
         session.garbage = session.garbage + 1 if wrong.code is ErrorCode.NOT_JSON else 0
-        told = self.refuse(session, wrong)
+        told = [*self.refuse(session, wrong), self._note("unreadable", session, wrong)]
         if session.garbage < self.setup.limits.garbage:
             return told
         return told + self.end(session, "lost", "error", "This is not the protocol spoken here.")

@@ -24,6 +24,7 @@ from chatd.core.effects import (
     Verify,
 )
 from chatd.core.flow import begin, confirm_earlier, receipts_since
+from chatd.core.limits import Limits as OurLimits
 from chatd.core.session import Gone, Session, State
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import VERSION, Bye, Hello, Limits, Message, Ping, Welcome
@@ -56,12 +57,11 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     return stale + _enter_named(hub, session, said, key)
 
 
-def _too_many_tries(hub: Hub, session: Session) -> PeerError | None:
-    wait = hub.tries.wait(session.address, hub.now.monotonic)
-    if not wait:
-        return None
-    after = ceil(wait)
-    return PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
+def _begin_try(hub: Hub, session: Session, key: str) -> None:
+    wait = hub.tries.begin(session.address, key, hub.now.monotonic)
+    if wait:
+        after = ceil(wait)
+        raise PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
 
 
 def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
@@ -84,9 +84,15 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
         return _holder_or_open(hub, session, said, key)
     if said.password is None:
         raise PeerError(ErrorCode.PASSWORD_REQUIRED)
-    if wrong := _too_many_tries(hub, session):
-        raise wrong
-    ticket = hub.ticket(lambda good: _checked(hub, session, account if good else None))
+    _begin_try(hub, session, key)
+    began = hub.now.monotonic
+
+    def checked(good: bool) -> list[Effect]:
+        if good:
+            hub.tries.succeeded(session.address, key, began)
+        return _checked(hub, session, account if good else None)
+
+    ticket = hub.ticket(checked)
     hub.block(session, ticket)
     return [Verify(ticket, said.password, account.password if account else None)]
 
@@ -123,11 +129,7 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
         return []  # it was closed by us meanwhile
     if any(isinstance(item, Gone) for item in session.inbox):
         return hub.drop(session, "lost")
-    if wrong := _too_many_tries(hub, session):
-        # Asked at once over many connections, passwords are guessed no faster.
-        return hub.refuse(session, wrong)
     if account is None:
-        hub.tries.failed(session.address, hub.now.monotonic)
         hub.counts.failed_logins += 1
         return hub.refuse(session, PeerError(ErrorCode.BAD_LOGIN))
     session.authenticated = True
@@ -147,6 +149,8 @@ def open_session(
     token = said.token if resumed and said.token else _new_token(hub, session)
     account = structs.replace(account, token=token_hash(token) if token else None)
     session.account = account
+    if session.bucket is not None:
+        session.bucket = hub.buckets.of(account.number)
     kept = hub.put_account(account)
     hub.online[account.key] = hub.by_account[account.number] = session
     if session.notices:
@@ -226,6 +230,23 @@ def token_hash(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
+def announced(limits: OurLimits, *, metered: bool) -> Limits:
+    """What a session is told of the bounds that it may meet."""
+    return Limits(
+        object=limits.object,
+        content=limits.content,
+        members=limits.members,
+        queue=limits.queue,
+        inbox=limits.inbox,
+        garbage=limits.garbage,
+        unfinished=limits.unfinished,
+        reading=limits.reading,
+        rate=limits.rate if metered else 0.0,
+        burst=limits.burst,
+        connections=limits.per_address if metered else 0,
+    )
+
+
 def _welcome(hub: Hub, session: Session, token: str, *, resumed: bool, gap: bool) -> Message:
     if session.plain:
         return Welcome()
@@ -237,7 +258,7 @@ def _welcome(hub: Hub, session: Session, token: str, *, resumed: bool, gap: bool
         seq=hub.seq,
         resumed=resumed,
         gap=gap,
-        limits=Limits(),
+        limits=announced(hub.setup.limits, metered=session.bucket is not None),
         time=timestamp(hub.now.wall),
         server=hub.setup.server,
         motd=hub.setup.motd,

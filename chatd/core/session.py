@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from chatd.core.effects import Account
+from chatd.core.limits import Bucket
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import WINDOW_BYTES, WINDOW_ITEMS, Hello, Message, Quit
 
@@ -71,6 +72,7 @@ class Session:
     answered_probe: bool = True  # nobody has asked, or it has said something since
     garbage: int = 0
     began: float = 0.0  # monotonic time of connecting
+    bucket: Bucket | None = None  # what it may still send; None: no rate holds for it
     blocked: int | None = None  # the ticket that the next item waits for
     inbox: deque[Item] = field(default_factory=lambda: NO_ITEMS)  # see `take_in`
     # --- what reaches it; see `chatd.core.flow` ---

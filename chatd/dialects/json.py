@@ -80,12 +80,14 @@ PLAIN: dict[type[Message], Callable[[Any], Message | None]] = {
 class JsonDialect:
     """Bytes of one connection to messages, and messages to bytes for it."""
 
-    __slots__ = ("_framer", "_in_lines", "encode")
+    __slots__ = ("_framer", "_in_lines", "_limit", "encode")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = MAX_OBJECT) -> None:
+        """`limit`: the bytes of one object."""
         self.encode = extended  # before `hello` errors are errors
         self._framer: Framer | None = None  # as soon as something comes that is not whole lines
         self._in_lines = False  # something came before that was
+        self._limit = limit
 
     @property
     def bare(self) -> bool:
@@ -104,12 +106,12 @@ class JsonDialect:
     def receive(self, data: bytes) -> list[Message | PeerError]:
         """Bytes in, messages out; never raises for what a peer sent."""
         if data.endswith(b"\n") and not self.unfinished:
-            messages = decode_lines(data)
+            messages = decode_lines(data, self._limit)
             if messages:
                 self._in_lines, self._framer = True, None
                 return messages
         if self._framer is None:
-            self._framer = Framer(in_lines=self._in_lines)
+            self._framer = Framer(self._limit, in_lines=self._in_lines)
         return [
             item if isinstance(item, PeerError) else decode(item)
             for item in self._framer.feed(data)
@@ -120,12 +122,12 @@ class JsonDialect:
         return list(self._framer.give_up()) if self._framer else []
 
 
-def decode_lines(data: bytes) -> list[Message | PeerError]:
+def decode_lines(data: bytes, limit: int = MAX_OBJECT) -> list[Message | PeerError]:
     """The usual case in one step: lines, each a good message; nothing where one is not.
 
     What is in doubt goes the other way, from frame to frame.
     """
-    if len(data) > MAX_OBJECT:
+    if len(data) > limit:
         return []
     try:
         messages: list[Message | PeerError] = _decoder.decode_lines(data)

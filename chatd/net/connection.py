@@ -16,6 +16,12 @@ READ = 65_536  # bytes per connection and turn
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
 
 
+def origin_of(address: tuple[str, int]) -> str:
+    """Host and port as people write them."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Connection:
     """Owned by the loop; the application knows it by `id` and queues bytes for it."""
 
@@ -29,6 +35,7 @@ class Connection:
         "next_write",
         "outbox",
         "pace",
+        "paused",
         "peer_ended",
         "queued",
         "sock",
@@ -45,6 +52,7 @@ class Connection:
         self.next_write = 0.0  # monotonic, where there is a pace
         self.doomed = ""  # why it is to be closed
         self.hung_up = False  # our end is closed; what still comes is thrown away
+        self.paused = False  # nothing is read for now; what comes waits in the kernel
         self.peer_ended = False  # nothing more will come
         self.drained = False  # the application is to be told when everything is written
         self.writing = False  # the loop waits until it takes more
@@ -58,8 +66,7 @@ class Connection:
     @property
     def origin(self) -> str:
         """The peer's address as people write it."""
-        host, port = self.address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return origin_of(self.address)
 
     def queue(self, data: bytes) -> None:
         """Append one object; the loop writes it at the end of this turn, or later."""

@@ -82,6 +82,16 @@ def _bound(sock: socket.socket, address: tuple[object, ...]) -> socket.socket:
     return sock
 
 
+def source(host: str) -> str:
+    """For whom limits by address count a numeric address: of IPv6 the /64 that one line has.
+
+    Link-local addresses of a network are all in one /64, and each is a machine.
+    """
+    if ":" not in host or "%" in host or host == "::1":
+        return host
+    return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host)[:8] + bytes(8))
+
+
 def plain_address(address: tuple[object, ...]) -> tuple[str, int]:
     """Host and port of a peer; an IPv4 address that came in by an IPv6 socket as IPv4."""
     host, port = str(address[0]), address[1]

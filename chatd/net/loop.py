@@ -14,12 +14,13 @@ import selectors
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from chatd.net.connection import Connection
 from chatd.net.durations import Durations
-from chatd.net.listen import plain_address
+from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
 
 FD_SETSIZE = 1024
@@ -51,6 +52,12 @@ class Application(Protocol):
 
     def received(self, connection: Connection, data: bytes) -> None:
         """Bytes have come."""
+
+    def refused(self, address: tuple[str, int], why: str) -> None:
+        """Somebody has found no place, and was told so: `full`, `address` or `descriptors`."""
+
+    def may_come(self, host: str, others: int) -> bool:
+        """Whether one more of this address has a place beside so many others of it."""
 
     def closed(self, connection: Connection, why: str) -> None:
         """Nothing more will come; what is queued is still written where it can be."""
@@ -87,6 +94,7 @@ class Loop:
         self.max_clients = max_clients
         self.accepted = 0  # connections so far
         self.refused = 0  # ... and those that found no place
+        self._sources: Counter[str] = Counter()  # connections by whom limits count them for
         self.turns = Durations()  # without their waiting
         self._refusal = refusal
         self._leaving = 0  # connections that are closed from our side
@@ -188,6 +196,18 @@ class Loop:
         connection.close_soon(why)
         self._dirty[connection] = None
 
+    def pause(self, connection: Connection, seconds: float) -> None:
+        """Read nothing from this for so long: the kernel lets the other end wait."""
+
+        def resume() -> None:
+            if connection.id in self.connections:
+                self._read_again(connection)
+
+        if not connection.paused:
+            connection.paused = True
+            self._want(connection)
+            self.after(seconds, resume)
+
     # --- one turn -------------------------------------------------------------------------------
 
     def turn(self) -> None:
@@ -246,10 +266,9 @@ class Loop:
             self._admit(sock, plain_address(address))
 
     def _admit(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        here = len(self.connections) - self._leaving
-        full = self.max_clients and here >= self.max_clients
-        if full or (self._fd_limit and sock.fileno() >= self._fd_limit):
-            self._refuse(sock)
+        why = self._no_place(sock, address[0])
+        if why:
+            self._refuse(sock, address, why)
             return
         sock.setblocking(False)
         if not INHERITED:
@@ -258,7 +277,16 @@ class Loop:
         connection = Connection(sock, self.accepted, address)
         self._selector.register(sock, selectors.EVENT_READ, connection)
         self.connections[connection.id] = connection
+        self._sources[source(address[0])] += 1
         self._app.connected(connection)
+
+    def _no_place(self, sock: socket.socket, host: str) -> str:
+        here = len(self.connections) - self._leaving
+        if self.max_clients and here >= self.max_clients:
+            return "full"
+        if self._fd_limit and sock.fileno() >= self._fd_limit:
+            return "descriptors"
+        return "" if self._app.may_come(host, self._sources[source(host)]) else "address"
 
     def _pause(self, listener: socket.socket) -> None:
         """Without a descriptor to say no with, a waiting peer would keep the loop spinning."""
@@ -276,8 +304,8 @@ class Loop:
             os.close(self._spare)
             self._spare = -1
         try:
-            sock, _ = listener.accept()
-            self._refuse(sock)
+            sock, address = listener.accept()
+            self._refuse(sock, plain_address(address), "descriptors")
         except OSError:
             return False
         finally:
@@ -285,7 +313,7 @@ class Loop:
                 self._spare = os.open(os.devnull, os.O_RDONLY)
         return True
 
-    def _refuse(self, sock: socket.socket) -> None:
+    def _refuse(self, sock: socket.socket, address: tuple[str, int], why: str) -> None:
         self.refused += 1
         sock.setblocking(False)
         with contextlib.suppress(OSError):
@@ -293,6 +321,7 @@ class Loop:
             sock.shutdown(socket.SHUT_WR)
             sock.recv(4096)  # unread bytes would turn the close into a reset
         sock.close()
+        self._app.refused(address, why)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -376,9 +405,15 @@ class Loop:
             if writing == connection.writing:
                 return
             connection.writing = writing
-        events = 0 if connection.peer_ended else selectors.EVENT_READ
+        reading = not (connection.peer_ended or connection.paused)
+        events = selectors.EVENT_READ if reading else 0
         events |= selectors.EVENT_WRITE if connection.writing else 0
         self._register(connection, events)
+
+    def _read_again(self, connection: Connection) -> None:
+        if connection.paused:
+            connection.paused = False
+            self._want(connection)
 
     def _register(self, connection: Connection, events: int) -> None:
         known = connection.sock in self._selector.get_map()
@@ -396,6 +431,7 @@ class Loop:
             self._forget(connection)
             return
         connection.hang_up()
+        self._read_again(connection)  # what it has not read would turn the end into a reset
         self._leaving += 1
         self.after(LINGER, lambda: self._forget(connection))
 
@@ -403,9 +439,15 @@ class Loop:
         if self.connections.pop(connection.id, None) is None:
             return
         self._leaving -= connection.hung_up
+        self._leave(source(connection.host))
         with contextlib.suppress(KeyError):
             self._selector.unregister(connection.sock)
         connection.sock.close()
+
+    def _leave(self, whom: str) -> None:
+        self._sources[whom] -= 1
+        if not self._sources[whom]:
+            del self._sources[whom]
 
 
 def _tune(sock: socket.socket) -> None:

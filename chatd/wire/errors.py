@@ -69,7 +69,10 @@ FAULTS: dict[ErrorCode, Fault] = {
     ErrorCode.TOO_MANY_TRIES: Fault(
         "Too many failed log-ins; try again in {after} seconds.", fatal=True
     ),
-    ErrorCode.SERVER_FULL: Fault("The server is full; try again later.", fatal=True),
+    ErrorCode.SERVER_FULL: Fault(
+        "The server is full, or has too many connections of your address; try again later.",
+        fatal=True,
+    ),
     ErrorCode.BAD_VERSION: Fault("This server speaks version {version} only.", fatal=True),
     ErrorCode.BAD_TOKEN: Fault("That token is not known; this is a fresh session."),
     ErrorCode.HELLO_FIRST: Fault('Say hello first: {{"code": "hello", "name": "..."}}'),
@@ -97,7 +100,9 @@ FAULTS: dict[ErrorCode, Fault] = {
     ErrorCode.OWNER_MUST_HAND_OVER: Fault(
         'You own "{group}": make somebody else its owner first, or delete it.'
     ),
-    ErrorCode.TOO_FAST: Fault("Too fast; wait {after:g} seconds."),
+    ErrorCode.TOO_FAST: Fault(
+        "Too fast: what you send next waits for {after:g} seconds; nothing of it is lost."
+    ),
     ErrorCode.NOT_READING: Fault("You do not read what is sent to you.", fatal=True),
     ErrorCode.INTERNAL: Fault("An error of the server, noted as {reference}.", fatal=True),
     ErrorCode.SHUTTING_DOWN: Fault(

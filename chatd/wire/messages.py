@@ -206,7 +206,11 @@ FromClient = (
 
 
 class Limits(Struct, frozen=True):
-    """What the server takes, in bytes unless the name says otherwise."""
+    """What the server takes. Objects, texts, ids and windows in bytes, times in seconds.
+
+    `rate` requests a second after a `burst` of so many at once (0: as many as there are), and
+    `connections` of one address (0: no bound). A request counts one, and one more for 4,096 bytes.
+    """
 
     object: int = MAX_OBJECT
     content: int = MAX_CONTENT
@@ -214,6 +218,15 @@ class Limits(Struct, frozen=True):
     items: int = WINDOW_ITEMS
     bytes: int = WINDOW_BYTES
     page: int = MAX_PAGE
+    members: int = 1000  # of a group
+    queue: int = 10_000  # direct messages that wait for one absent person
+    inbox: int = 8192  # requests that wait for their answers
+    garbage: int = 10  # unreadable objects in a row
+    unfinished: float = 120.0  # for one object
+    reading: float = 600.0  # without any confirmation while the window is full
+    rate: float = 0.0
+    burst: int = 0
+    connections: int = 0
 
 
 class Welcome(Message, frozen=True):
