@@ -8,6 +8,8 @@ JOBS   ?= 4
 SEED   ?= 1
 ROUNDS ?= 100
 BENCH  ?=
+TIME   ?= 60
+FUZZ   ?=
 LINES  := chatd chatsh harness scenarios tests scripts examples benchmarks server.py client.py
 
 # The tests start our programs thousands of times; each module is compiled once.
@@ -24,6 +26,10 @@ help:            ## what can be made
 
 .venv/dev.stamp: .venv/run.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv/fuzz.stamp: .venv/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@touch $@
 
 chat: .venv/run.stamp   ## start a daemon on a free port and chat on it
@@ -63,6 +69,9 @@ harness-check: .venv/dev.stamp ## what the harness promises, at full size; takes
 shell-check: .venv/dev.stamp ## 10,000 lines come in while lines are typed, on each kind of terminal
 	$(BIN)/python -m pytest -o timeout=7200 -n $(JOBS) tests/checks/check_shell.py
 
+fuzz: .venv/fuzz.stamp  ## feed the decoders, the hub and the daemon with bytes, TIME seconds each
+	$(BIN)/python tests/fuzz --seconds $(TIME) $(FUZZ)
+
 soak-harness: .venv/dev.stamp ## every scenario ROUNDS times on a busy machine, until one is flaky
 	$(BIN)/python -m scripts.soak --rounds $(ROUNDS)
 
@@ -78,4 +87,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove properties selectors faults lint types check clean bench bench-startup
+.PHONY: help chat demo shots test prove properties selectors faults fuzz lint types check clean bench bench-startup

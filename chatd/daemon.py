@@ -82,7 +82,9 @@ class Daemon:
         self.loop = Loop(self, config.selector, max_clients=limits.max_clients, refusal=refusal)
         kept = _kept(store, passwords)
         setup = _setup(config, store, limits)
-        self._hub = Hub(setup, kept, lambda: secrets.token_urlsafe(24), self._now())
+        self._hub = Hub(
+            setup, kept, lambda: secrets.token_urlsafe(24), self._now(), self._note_error
+        )
         self._pool = PasswordPool(self.loop.wake)
         self._peers = Peers(self.loop, limits, self._items, self._asked)
         sources = Sources(self._unready, self._metrics)
@@ -156,7 +158,7 @@ class Daemon:
 
     def _crashed(self) -> int:
         """An error in our own bookkeeping: say goodbye to everybody, and say why in the log."""
-        self._note_error("the daemon ends")
+        self._note_error(None)
         self._peers.say_at_once(
             Bye("error", "The server has failed; you have been logged off.", reconnect=True)
         )
@@ -208,11 +210,8 @@ class Daemon:
     def connected(self, connection: Connection) -> None:
         """See `Application`."""
         self._peers.add(connection)
-        self._run(
-            self._hub.connected(
-                connection.id, source(connection.host), connection.origin, self._now()
-            )
-        )
+        conn, whom = connection.id, source(connection.host)
+        self._guarded(conn, lambda: self._hub.connected(conn, whom, connection.origin, self._now()))
 
     def may_come(self, host: str, others: int) -> bool:
         """See `Application`."""
@@ -229,10 +228,14 @@ class Daemon:
 
     def received(self, connection: Connection, data: bytes) -> None:
         """See `Application`."""
-        items = self._peers.received(connection.id, data)
-        if items or data.strip():  # half an object is a sign of life too
-            self._items(connection.id, items)
-        self._run(self._hub.charge(connection.id, len(items), len(data), self._now()))
+        self._guarded(connection.id, lambda: self._take(connection.id, data))
+
+    def _take(self, conn: int, data: bytes) -> list[Effect]:
+        items, now = self._peers.received(conn, data), self._now()
+        late = self._hub.charge(conn, len(items), len(data), now)
+        if not items and not data.strip():  # but half an object is a sign of life too
+            return late
+        return self._hub.received(conn, items, now) + late
 
     def _items(self, conn: int, items: Items) -> None:
         self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
@@ -271,12 +274,12 @@ class Daemon:
                 self._asked(connection, request)
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
-            self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
+            self._guarded(0, partial(told, ticket, answer, self._now()))  # type: ignore[arg-type]
         while self._tell_news() or self._flush() or self._answer():
             pass
         self._deliver()
         for conn in _taken_out(self._peers.overrun):
-            self._run(self._hub.not_reading(conn, self._now()))
+            self._guarded(conn, partial(self._hub.not_reading, conn, self._now()))
             self._peers.abort(conn)
         self._peers.flush()
         self._log.flush()
@@ -341,16 +344,26 @@ class Daemon:
             self._run(self._hub.stalled(conn, self._now()))
 
     def _guarded(self, conn: int, act: Callable[[], list[Effect]]) -> None:
-        """An error of ours in serving one peer costs that peer its connection, and nobody else."""
+        """An error of ours in serving one peer costs that peer its connection, and nobody else.
+
+        What the hub decides is guarded there, item by item; 0 is for what serves nobody alone.
+        """
         try:
             self._run(act())
         except Exception:
-            reference = self._note_error(f"connection {conn}")
+            reference = self._note_error(conn)
             self._run(self._hub.failed(conn, reference, self._now()))
 
-    def _note_error(self, where: str) -> str:
+    def _note_error(self, conn: int | None) -> str:
+        """Keep the exception of the moment under a reference; `conn` is whom it served.
+
+        0 is nobody in particular, None the end of the daemon.
+        """
         reference = secrets.token_hex(4)
-        self._happened("error", {"reference": reference, "where": where})
+        where = "the daemon ends" if conn is None else f"connection {conn}" if conn else "no one"
+        known = self.loop.connections.get(conn or 0)
+        about = {"where": where, "address": known.origin if known else None}
+        self._happened("error", {"reference": reference, **about})
         self._log.traceback(traceback.format_exc())
         return reference
 
@@ -396,7 +409,7 @@ class Daemon:
             return
         for line in lines:
             self._hub.now = self._now()
-            self._run(self._console.obey(self._hub, line))
+            self._guarded(0, partial(self._console.obey, self._hub, line))
 
     # --- effects --------------------------------------------------------------------------------
 

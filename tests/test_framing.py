@@ -64,6 +64,25 @@ def test_a_bare_object_right_behind_garbage_is_found():
     assert read(b"hello{", b' "code":"who"}') == [ErrorCode.NOT_JSON, b'{ "code":"who"}']
 
 
+@pytest.mark.parametrize("space", [b"", b" ", b"\n", b"\r\n  "])
+def test_an_object_right_behind_garbage_is_found_however_it_is_cut(space: bytes):
+    data = b"]{" + space + b'"code":"who"}\n'
+    for cut in range(len(data) + 1):
+        framer = Framer()
+        error, found = framer.feed(data[:cut]) + framer.feed(data[cut:])
+        assert error.code is ErrorCode.NOT_JSON
+        assert found == data[1:-1]
+
+
+def test_space_that_may_stand_in_an_object_is_not_kept_for_ever():
+    framer = Framer(1000)
+    framer.feed(b"x{")
+    for _ in range(100):
+        framer.feed(b" " * 1000)
+        assert len(framer._data) <= 2000
+    assert framer.feed(b'\n{"a":1}')[-1] == b'{"a":1}'
+
+
 def test_an_array_is_one_value_and_what_is_in_it_is_not_obeyed():
     assert read(b'[{"code":"quit"}]\n' + WHO) == [b'[{"code":"quit"}]', WHO]
 

@@ -82,6 +82,7 @@ def read_again(hub: Hub, conn: int) -> list[Effect]:
     return flow.read_on(hub, session) if session else []
 
 
+OF_NO_CONNECTION = frozenset({"grace", "retry", "purge"})
 ALARMS: dict[str, Callable[[Hub, int], list[Effect]]] = {
     "hello": hello_is_late,
     "ping": ask_alive,

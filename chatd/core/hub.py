@@ -110,8 +110,15 @@ class Hub:
         kept: Kept,
         new_token: Callable[[], str],
         now: Now,
+        note_fault: Callable[[int], str] | None = None,
     ) -> None:
+        """`note_fault` keeps the exception of the moment, which serving that connection brought.
+
+        It gives a reference. Without it exceptions are raised, as tests want them.
+        """
         self.setup = setup
+        self._note_fault = note_fault
+        self._serving = 0  # the connection for which something is done; 0: for none
         self.seq = kept.seq  # of the newest entry of the log
         self.now: Now = now  # of what is being handled
         self.started = now
@@ -138,7 +145,7 @@ class Hub:
         self.guest_numbers: OrderedDict[str, int] = OrderedDict()  # by address
         self._numbers = count(kept.first_number)
         self._tickets = count(1)
-        self._waiting: dict[int, Then] = {}
+        self._waiting: dict[int, tuple[int, Then]] = {}  # ticket to whom it serves, and how
         self._blocked: dict[int, list[Session]] = {}
         self._newest_stored = 0  # the last ticket that went to the store
 
@@ -208,7 +215,7 @@ class Hub:
 
     def purge(self, now: Now) -> list[Effect]:
         """Forget what is older, or more, than the operator wants to keep."""
-        self.now = now
+        self.now, self._serving = now, 0
         if self.setup.keep_ms is None and self.setup.keep_bytes is None:
             return []
         before = now.wall - self.setup.keep_ms if self.setup.keep_ms is not None else 0
@@ -233,14 +240,17 @@ class Hub:
 
     def flush(self, now: Now) -> list[Effect]:
         """Before the store commits: what moved in this turn."""
-        self.now = now
+        self.now, self._serving = now, 0
         return flow.flush(self)
 
     def taken(self, conn: int, now: Now) -> list[Effect]:
         """Everything queued for this connection is written."""
-        self.now = now
+        self.now, self._serving = now, conn
         session = self.sessions.get(conn)
-        return flow.taken(self, session) if session and session.plain else []
+        try:
+            return flow.taken(self, session) if session and session.plain else []
+        except Exception:
+            return self._fault()
 
     def stalled(self, conn: int, now: Now) -> list[Effect]:
         """A plain peer takes less than is queued for it: from here on it reads from the log."""
@@ -260,8 +270,11 @@ class Hub:
 
     def alarm(self, kind: str, conn: int, now: Now) -> list[Effect]:
         """A time is over; what it was for may be long settled."""
-        self.now = now
-        return alarms.ALARMS[kind](self, conn)
+        self.now, self._serving = now, 0 if kind in alarms.OF_NO_CONNECTION else conn
+        try:
+            return alarms.ALARMS[kind](self, conn)
+        except Exception:
+            return self._fault()
 
     def shut_down(self, reason: str, now: Now) -> list[Effect]:
         """Log everybody off, then stop."""
@@ -300,7 +313,7 @@ class Hub:
 
         Who is new is kept at once: what is said to them waits for the first time they come.
         """
-        self.now = now
+        self.now, self._serving = now, 0
         filed = {account.number: account for account in accounts}
         new = [
             account for account in filed.values() if self.accounts.numbered(account.number) is None
@@ -325,7 +338,7 @@ class Hub:
     def ticket(self, then: Then) -> int:
         """A number under which an answer will come."""
         ticket = next(self._tickets)
-        self._waiting[ticket] = then
+        self._waiting[ticket] = self._serving, then
         return ticket
 
     def block(self, session: Session, ticket: int) -> None:
@@ -520,30 +533,50 @@ class Hub:
         return bool(self.changing) or not released
 
     def _resolve(self, ticket: int, answer: object) -> list[Effect]:
-        effects = self._waiting.pop(ticket)(answer)
+        self._serving, then = self._waiting.pop(ticket)
+        try:
+            effects = then(answer)
+        except Exception:
+            effects = self._fault()
         if ticket in self._blocked:
             for session in self._blocked.pop(ticket):
                 session.blocked = None
                 effects += self._advance(session, released=True)
         return effects
 
+    def _fault(self) -> list[Effect]:
+        """An error of ours costs whom it served the connection, and nobody else an item.
+
+        So it is caught where one item or one answer is handled: what was decided for others in the
+        same turn is still sent.
+        """
+        if self._note_fault is None:
+            raise  # within the `except` of whoever called
+        return self.failed(self._serving, self._note_fault(self._serving), self.now)
+
     def _handle(self, session: Session, item: Item) -> list[Effect]:
-        if isinstance(item, Gone):
-            return self.drop(session, item.why, "lost")
-        if isinstance(item, PeerError):
-            return self._unreadable(session, item)
-        session.garbage = 0
+        self._serving = session.conn
         try:
+            if isinstance(item, Gone):
+                return self.drop(session, item.why, "lost")
+            if isinstance(item, PeerError):
+                return self._unreadable(session, item)
+            session.garbage = 0
             session.admit(item)
             return commands.COMMANDS[type(item)](self, session, item)
         except PeerError as wrong:
-            re = getattr(item, "id", None)
-            if type(item) not in commands.APPENDING or not self._must_wait(wrong, released=False):
-                return self.refuse(session, wrong, re)
-            # It did not wait, but its refusal must not overtake the answers to those before it.
-            wrong.details |= {"re": re} if re is not None else {}
-            session.put_back(wrong)
-            return []
+            return self._refuse_in_turn(session, item, wrong)
+        except Exception:
+            return self._fault()
+
+    def _refuse_in_turn(self, session: Session, item: Item, wrong: PeerError) -> list[Effect]:
+        re = getattr(item, "id", None)
+        if type(item) not in commands.APPENDING or not self._must_wait(wrong, released=False):
+            return self.refuse(session, wrong, re)
+        # It did not wait, but its refusal must not overtake the answers to those before it.
+        wrong.details |= {"re": re} if re is not None else {}
+        session.put_back(wrong)
+        return []
 
     def _unreadable(self, session: Session, wrong: PeerError) -> list[Effect]:
         session.garbage = session.garbage + 1 if wrong.code is ErrorCode.NOT_JSON else 0

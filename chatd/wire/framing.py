@@ -22,8 +22,9 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _IN_STRING = re.compile(rb'["\\\x00-\x1f]')
 _LINE_END = re.compile(rb"[ \t]*\r?\n")
-_NEXT_OBJECT = re.compile(rb'\n|\{[ \t\r\n]*"')
-_MAYBE_OBJECT = re.compile(rb"\{[ \t\r\n]*\Z")
+# Behind garbage; so much space and no more is kept for what may become an object.
+_NEXT_OBJECT = re.compile(rb'\n|\{[ \t\r\n]{0,256}"')
+_MAYBE_OBJECT = re.compile(rb"\{[ \t\r\n]{0,256}\Z")
 _CLOSES = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
@@ -186,12 +187,12 @@ class Framer:
     def _skip(self, found: list[bytes | PeerError]) -> bool:
         """Drop what is no object, up to a line end or the beginning of the next."""
         resume = _NEXT_OBJECT.search(self._data, self._at)
-        if resume:
+        maybe = _MAYBE_OBJECT.search(self._data, self._at)
+        if resume and (maybe is None or resume.start() < maybe.start()):
             end = resume.end() if resume[0] == b"\n" else resume.start()
             self._report(found, end)
             self._reset(end)
             return True
-        maybe = _MAYBE_OBJECT.search(self._data, self._at)
         keep = len(self._data) - (maybe.start() if maybe else len(self._data))
         if len(self._data) - keep > self.limit:
             self._report(found)
