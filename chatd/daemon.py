@@ -225,6 +225,7 @@ class Daemon:
         code = ErrorCode.SERVER_FULL
         about = {"code": int(code), "text": NO_PLACE[why], "address": origin_of(address)}
         self._happened("refused", about)
+        self._log.flush()  # this is no turn's answer: it is told at once
 
     def received(self, connection: Connection, data: bytes) -> None:
         """See `Application`."""

@@ -1,5 +1,8 @@
 """The turn of the loop on real sockets, with a clock that is a number."""
 
+import contextlib
+import os
+import resource
 import socket
 import struct
 import threading
@@ -429,6 +432,32 @@ def test_descriptors_that_select_cannot_watch_are_refused(monkeypatch):
         assert not app.connections
     finally:
         loop.close()
+
+
+def test_without_even_a_spare_descriptor_it_does_not_spin_and_accepts_when_there_is_one(served):
+    loop, app, clock = served
+    client, _connection = admitted(loop, app)
+    waiting = loop.connect()
+    bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(loop._spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (loop._spare, bounds[1]))
+    loop._spare = -1
+    crowd = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                crowd.append(os.open(os.devnull, os.O_RDONLY))
+        loop.turn()
+        assert loop._listeners[0] not in loop._selector.get_map(), "it would be ready at once"
+        client.sendall(b"still here")
+        turn_until(loop, lambda: app.what("received"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
+        for fd in crowd:
+            os.close(fd)
+    clock.now += module.BREATH
+    turn_until(loop, lambda: len(app.connections) == 2)
+    assert app.connections[1].address == waiting.getsockname()
 
 
 def test_one_that_is_gone_before_it_is_accepted_costs_nothing(served):

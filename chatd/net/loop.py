@@ -54,7 +54,7 @@ class Application(Protocol):
         """Bytes have come."""
 
     def refused(self, address: tuple[str, int], why: str) -> None:
-        """Somebody has found no place, and was told so: `full`, `address` or `descriptors`."""
+        """Somebody finds no place, and will be told so: `full`, `address` or `descriptors`."""
 
     def may_come(self, host: str, others: int) -> bool:
         """Whether one more of this address has a place beside so many others of it."""
@@ -315,13 +315,13 @@ class Loop:
 
     def _refuse(self, sock: socket.socket, address: tuple[str, int], why: str) -> None:
         self.refused += 1
+        self._app.refused(address, why)
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.send(self._refusal)
             sock.shutdown(socket.SHUT_WR)
             sock.recv(4096)  # unread bytes would turn the close into a reset
         sock.close()
-        self._app.refused(address, why)
 
     # --- reading --------------------------------------------------------------------------------
 
