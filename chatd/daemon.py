@@ -280,8 +280,8 @@ class Daemon:
             pass
         self._deliver()
         for conn in _taken_out(self._peers.overrun):
+            self._peers.abort(conn)  # first: what the hub would close would be waited for
             self._guarded(conn, partial(self._hub.not_reading, conn, self._now()))
-            self._peers.abort(conn)
         self._peers.flush()
         self._log.flush()
         self._printer.flush()

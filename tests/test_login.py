@@ -245,6 +245,15 @@ def test_an_unknown_token_is_told_and_opens_a_fresh_session():
     assert not welcome.resumed
 
 
+def test_what_the_store_keeps_of_a_token_opens_nothing():
+    bench = Bench()
+    _, welcome, _ = bench.enter("ann")
+    (kept,) = bench.store.accounts()
+    assert welcome.token not in str(kept)
+    _, (error, *_) = hello(bench, name="ann", token=kept.token)
+    assert error.error == E.BAD_TOKEN
+
+
 def test_the_token_of_another_name_takes_nothing_over():
     bench = Bench()
     bench.join("Ann")

@@ -326,6 +326,16 @@ def test_a_frozen_peer_costs_bounded_memory_and_nobody_elses_time(house):
     assert [frame["content"] for frame in eve.frames()] == [str(n) for n in range(100)]
 
 
+def test_who_is_over_the_bound_is_gone_at_once_with_all_that_was_queued(house):
+    join(house, "ann")
+    (connection,) = house.loop.connections.values()
+    house.loop.queue(connection, b"x" * 2 * OUTBOX)
+    house.daemon._peers.overrun[connection.id] = None
+    house.turn()
+    assert not house.loop.connections
+    assert not house.daemon._hub.online
+
+
 # --- what leaves together -------------------------------------------------------------------------
 
 
