@@ -101,7 +101,7 @@ FAULTS: dict[ErrorCode, Fault] = {
         'You own "{group}": make somebody else its owner first, or delete it.'
     ),
     ErrorCode.TOO_FAST: Fault(
-        "Too fast: what you send next waits for {after:g} seconds; nothing of it is lost."
+        "Too fast: what you send next waits for {after:g} s; nothing of it is lost."
     ),
     ErrorCode.NOT_READING: Fault("You do not read what is sent to you.", fatal=True),
     ErrorCode.INTERNAL: Fault("An error of the server, noted as {reference}.", fatal=True),

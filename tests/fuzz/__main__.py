@@ -52,7 +52,7 @@ def _run(name: str, args: argparse.Namespace) -> int:
     ]
     ended = _start(name, *flags, str(new), str(corpus))
     if args.keep and not ended:
-        _start(name, "-merge=1", "-max_len=1024", str(corpus), str(new))
+        _start(name, "-set_cover_merge=1", "-max_len=1024", str(corpus), str(new))
     print(f"{name}: {'a promise is broken' if ended else 'nothing found'}", flush=True)
     return ended
 
@@ -70,7 +70,8 @@ def _fuzz(name: str, flags: list[str]) -> int:
     os.environ.pop("CHATD_SELECTOR", None)
     with atheris.instrument_imports(include=["chatd"]):
         from fuzz.targets import TARGETS
-    atheris.Setup([sys.argv[0], *flags], TARGETS[name])
+    again = f"{sys.executable} {__file__} --one {name} --"  # a merge starts itself, by a shell
+    atheris.Setup([again, *flags], TARGETS[name])
     atheris.Fuzz()
     return 0
 

@@ -132,8 +132,14 @@ class Play:
         elif letter in b"abcd" and letter:
             self._ends(b"abcd".index(letter))
         else:
-            ACTS.get(letter, lambda _: None)(self.bench)
+            ACTS.get(letter, lambda _: None)(self)
         self._look()
+
+    def passes(self) -> None:
+        """Many seconds; no store takes longer than a reader that confirms nothing may."""
+        self.bench.commit()
+        self._look()
+        self.bench.wait(40.0)
 
     def _sends(self, which: int, data: bytes) -> None:
         conn, spoken = self.others[which]
@@ -191,17 +197,12 @@ class Play:
         assert [getattr(m, "content", "") for m in self.got[bob]].count(said.content) == 1
 
 
-def _pass(bench: Bench) -> None:
-    bench.commit()  # no store takes longer than a reader that confirms nothing may
-    bench.wait(40.0)
-
-
-ACTS: dict[bytes, Callable[[Bench], None]] = {
-    b"t": lambda bench: bench.wait(0.5),
-    b"T": _pass,
-    b"s": Bench.commit,
-    b"p": Bench.check,
-    b"w": Bench.drain,
+ACTS: dict[bytes, Callable[[Play], None]] = {
+    b"t": lambda play: play.bench.wait(0.5),
+    b"T": Play.passes,
+    b"s": lambda play: play.bench.commit(),
+    b"p": lambda play: play.bench.check(),
+    b"w": lambda play: play.bench.drain(),
 }
 
 
