@@ -44,8 +44,16 @@ def test_another_address_and_another_name_do_not_wait():
 
 def test_an_address_that_tries_name_after_name_has_to_wait_too():
     tries = Tries(LIMITS)
-    waits = [tries.begin("a", f"user{n}", 100.0) for n in range(7)]
-    assert waits == [0.0] * 5 + [60.0] * 2
+    for n in range(5):
+        assert tries.begin("a", f"user{n}", 100.0) == 0.0
+        tries.failed("a", 100.0)
+    assert tries.begin("a", "ann", 110.0) == tries.wait("a", 110.0) == 50.0
+    assert tries.begin("b", "ann", 110.0) == 0.0
+
+
+def test_a_crowd_that_tries_at_once_has_not_failed():
+    tries = Tries(LIMITS)
+    assert {tries.begin("a", f"user{n}", 100.0) for n in range(1000)} == {0.0}
 
 
 def test_who_succeeds_has_tried_nothing():
@@ -60,6 +68,7 @@ def test_many_addresses_cost_bounded_memory_and_the_latest_are_remembered():
     for number in range(Tries.REMEMBERED + 100):
         for _ in range(3):
             tries.begin(f"host {number}", "ann", 100.0)
+            tries.failed(f"host {number}", 100.0)
     assert len(tries._failed) == Tries.REMEMBERED
     assert tries.begin(f"host {Tries.REMEMBERED + 99}", "ann", 100.0) == 60.0
     assert tries.begin("host 0", "ann", 100.0) == 0.0
@@ -68,7 +77,8 @@ def test_many_addresses_cost_bounded_memory_and_the_latest_are_remembered():
 def test_failures_of_one_address_cost_bounded_memory():
     tries = Tries(LIMITS)
     for moment in range(10_000):
-        tries.begin("a", "ann", float(moment))
+        if not tries.begin("a", "ann", float(moment)):
+            tries.failed("a", float(moment))
     assert all(len(moments) <= 5 for moments in tries._failed.values())
 
 

@@ -419,6 +419,16 @@ def test_guesses_over_many_connections_at_once_are_no_faster():
     assert [a.error for a in answers] == [101] * 3 + [107] * 17
 
 
+def test_names_are_not_guessed_faster_by_asking_for_all_of_them_at_once():
+    users = [Account(n, f"user{n}", f"user{n}", f"user{n}", "pw") for n in range(1, 31)]
+    bench = Bench(users, closed=True, checks=False, limits=Limits(address_tries=10))
+    conns = [bench.connect() for _ in users]
+    for conn, user in zip(conns, users, strict=True):
+        bench.say(conn, Hello(name=user.name, v=1, password="guess"))
+    bench.check()
+    assert [bench.got(conn)[0].error for conn in conns] == [101] * 10 + [107] * 20
+
+
 def test_who_guesses_a_name_keeps_the_others_of_its_address_from_nothing():
     bench = Bench([ANN, BOB], closed=True, limits=Limits(tries=1))
     assert refusal(bench, name="Ann", password="guess") is E.BAD_LOGIN

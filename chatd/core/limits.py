@@ -56,10 +56,11 @@ def is_loopback(address: str) -> bool:
 
 
 class Tries:
-    """Counts failed log-ins by address and name, for the most recent ones only.
+    """Counts failed log-ins by address and name, and by address, for the most recent ones only.
 
-    A try counts as failed until it has succeeded: of many at once no more are compared than may
-    fail. Nothing is counted by name alone: whoever guesses elsewhere keeps nobody from logging in.
+    To one name a try counts as failed until it has succeeded: of many at once no more are compared
+    than may fail. To an address only failures count, since a whole class may log in at once.
+    Nothing is counted by name alone: whoever guesses elsewhere keeps nobody from logging in.
     """
 
     REMEMBERED = 4096  # addresses with names: what many strangers at once may cost in memory
@@ -70,19 +71,25 @@ class Tries:
 
     def begin(self, address: str, name: str, now: float) -> float:
         """Begin a try: 0.0; or how many seconds it has to wait, and then nothing has begun."""
-        keys = {(address, name): self.limits.tries, (address, ""): self.limits.address_tries}
-        wait = max(self._wait(key, bound, now) for key, bound in keys.items())
+        of_name = self._wait((address, name), self.limits.tries, now)
+        wait = max(of_name, self.wait(address, now))
         if not wait:
-            for key in keys:
-                self._note(key, now)
+            self._note((address, name), now)
         return wait
+
+    def wait(self, address: str, now: float) -> float:
+        """How many seconds all tries of this address have to wait."""
+        return self._wait((address, ""), self.limits.address_tries, now)
+
+    def failed(self, address: str, now: float) -> None:
+        """A try of this address has failed."""
+        self._note((address, ""), now)
 
     def succeeded(self, address: str, name: str, began: float) -> None:
         """The try that began then was none to count."""
-        for key in ((address, name), (address, "")):
-            moments = self._failed.get(key, [])
-            if began in moments:
-                moments.remove(began)
+        moments = self._failed.get((address, name), [])
+        if began in moments:
+            moments.remove(began)
 
     def _note(self, key: tuple[str, str], now: float) -> None:
         self._failed[key] = [*self._recent(key, now), now]

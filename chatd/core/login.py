@@ -57,11 +57,9 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     return stale + _enter_named(hub, session, said, key)
 
 
-def _begin_try(hub: Hub, session: Session, key: str) -> None:
-    wait = hub.tries.begin(session.address, key, hub.now.monotonic)
-    if wait:
-        after = ceil(wait)
-        raise PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
+def _too_many_tries(wait: float) -> PeerError:
+    after = ceil(wait)
+    return PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
 
 
 def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
@@ -84,8 +82,9 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
         return _holder_or_open(hub, session, said, key)
     if said.password is None:
         raise PeerError(ErrorCode.PASSWORD_REQUIRED)
-    _begin_try(hub, session, key)
     began = hub.now.monotonic
+    if wait := hub.tries.begin(session.address, key, began):
+        raise _too_many_tries(wait)
 
     def checked(good: bool) -> list[Effect]:
         if good:
@@ -129,7 +128,11 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
         return []  # it was closed by us meanwhile
     if any(isinstance(item, Gone) for item in session.inbox):
         return hub.drop(session, "lost")
+    if wait := hub.tries.wait(session.address, hub.now.monotonic):
+        # Asked at once over many connections, name by name, passwords are guessed no faster.
+        return hub.refuse(session, _too_many_tries(wait))
     if account is None:
+        hub.tries.failed(session.address, hub.now.monotonic)
         hub.counts.failed_logins += 1
         return hub.refuse(session, PeerError(ErrorCode.BAD_LOGIN))
     session.authenticated = True
