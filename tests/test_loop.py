@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import selectors
 import socket
 import struct
 import threading
@@ -382,6 +383,28 @@ def test_who_is_paused_is_read_from_later_and_the_others_at_once(served):
     clock.now += 0.1
     turn_until(loop, lambda: len(app.what("received")) == 3)
     assert app.events[-1] == ("received", connection.id, b"later")
+
+
+def test_who_was_paused_is_read_in_small_portions_from_then_on(served):
+    loop, app, clock = served
+    client, connection = admitted(loop, app)
+    loop.pause(connection, 5.0)
+    client.sendall(b"x" * 100_000)
+    clock.now += 5.0
+    turn_until(loop, lambda: sum(len(data) for *_, data in app.what("received")) == 100_000)
+    assert max(len(data) for *_, data in app.what("received")) == module.PORTION
+
+
+def test_who_is_paused_is_not_read_for_another_reason_either(served):
+    """Such as that more is decrypted than was asked for."""
+    loop, app, clock = served
+    client, connection = admitted(loop, app)
+    client.sendall(b"later")
+    loop.pause(connection, 5.0)
+    loop._serve(connection, selectors.EVENT_READ)
+    assert not app.what("received")
+    clock.now += 5.0
+    turn_until(loop, lambda: app.what("received"))
 
 
 def test_who_is_paused_still_gets_what_is_queued(served):

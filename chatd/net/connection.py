@@ -13,6 +13,7 @@ from itertools import islice
 
 NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
 READ = 65_536  # bytes per connection and turn
+PORTION = 16_384  # ... of one that was too fast: what it sends at once is work for a turn
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
 
 
@@ -37,6 +38,7 @@ class Connection:
         "pace",
         "paused",
         "peer_ended",
+        "portion",
         "queued",
         "sock",
         "writing",
@@ -53,6 +55,7 @@ class Connection:
         self.doomed = ""  # why it is to be closed
         self.hung_up = False  # our end is closed; what still comes is thrown away
         self.paused = False  # nothing is read for now; what comes waits in the kernel
+        self.portion = READ  # bytes that are read at once
         self.peer_ended = False  # nothing more will come
         self.drained = False  # the application is to be told when everything is written
         self.writing = False  # the loop waits until it takes more
@@ -97,7 +100,7 @@ class Connection:
     def read(self) -> bytes | None:
         """What has come, b"" at the end of the stream, None where nothing was there after all."""
         try:
-            return self.sock.recv(READ)
+            return self.sock.recv(self.portion)
         except BlockingIOError:
             return None
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chatd.net.connection import Connection
+from chatd.net.connection import PORTION, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
@@ -204,7 +204,7 @@ class Loop:
                 self._read_again(connection)
 
         if not connection.paused:
-            connection.paused = True
+            connection.paused, connection.portion = True, PORTION
             self._want(connection)
             self.after(seconds, resume)
 
@@ -334,6 +334,8 @@ class Loop:
             self._dirty[connection] = None
 
     def _read(self, connection: Connection) -> None:
+        if connection.paused:
+            return
         try:
             data = connection.read()
         except OSError as error:
@@ -414,6 +416,8 @@ class Loop:
         if connection.paused:
             connection.paused = False
             self._want(connection)
+            # What was taken from the kernel, and not from below us, makes no socket ready.
+            self.after(0.0, lambda: self._serve(connection, selectors.EVENT_READ))
 
     def _register(self, connection: Connection, events: int) -> None:
         known = connection.sock in self._selector.get_map()
