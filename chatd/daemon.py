@@ -434,8 +434,8 @@ class Daemon:
 
     def _happened(self, event: str, fields: Any) -> None:
         if event in SPARSE:
-            host = fields["address"].rpartition(":")[0]
-            left_out = self._sparse[event].admit(host, self.loop.clock())
+            host = str(fields.get("address")).rpartition(":")[0]
+            left_out = self._sparse[event].admit(source(host.strip("[]")), self.loop.clock())
             if left_out is None:
                 return
             fields = {**fields, "left_out": left_out or None}
