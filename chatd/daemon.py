@@ -236,7 +236,8 @@ class Daemon:
         late = self._hub.charge(conn, len(items), len(data), now)
         if not items and not data.strip():  # but half an object is a sign of life too
             return late
-        return self._hub.received(conn, items, now) + late
+        effects = self._hub.received(conn, items, now)
+        return effects + late if late else effects
 
     def _items(self, conn: int, items: Items) -> None:
         self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
