@@ -233,10 +233,10 @@ class Daemon:
 
     def _take(self, conn: int, data: bytes) -> list[Effect]:
         items, now = self._peers.received(conn, data), self._now()
-        late = self._hub.charge(conn, len(items), len(data), now)
-        if not items and not data.strip():  # but half an object is a sign of life too
-            return late
-        effects = self._hub.received(conn, items, now)
+        effects: list[Effect] = []
+        if items or data.strip():  # half an object is a sign of life too
+            effects = self._hub.received(conn, items, now)
+        late = self._hub.charge(conn, len(items), len(data), now)  # to whoever has come by it
         return effects + late if late else effects
 
     def _items(self, conn: int, items: Items) -> None:
