@@ -11,6 +11,8 @@ import socket
 from collections import deque
 from itertools import islice
 
+from chatd.net.tls import TlsSocket
+
 NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
 READ = 65_536  # bytes per connection and turn
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
@@ -36,7 +38,7 @@ class Connection:
     )
 
     def __init__(self, sock: socket.socket, number: int, address: tuple[str, int]) -> None:
-        self.sock = sock
+        self.sock: socket.socket | TlsSocket = sock  # see `Loop.start_tls`
         self.id = number
         self.address = address
         self.outbox = NOTHING  # is an own one while something waits
@@ -60,6 +62,16 @@ class Connection:
         """The peer's address as people write it."""
         host, port = self.address
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS, or is about to."""
+        return isinstance(self.sock, TlsSocket)
+
+    @property
+    def handshaking(self) -> bool:
+        """Whether it is not sure yet that it will."""
+        return isinstance(self.sock, TlsSocket) and self.sock.handshaking
 
     def queue(self, data: bytes) -> None:
         """Append one object; the loop writes it at the end of this turn, or later."""
