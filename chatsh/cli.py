@@ -129,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="events, or what became of --to, as JSON objects")
     add("--plain", action="store_true", help="add lines only, for a screen reader")
+    add(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        help="speak TLS to this machine too, or to no machine (default: to all but this one)",
+    )
     add("--no-reconnect", action="store_true", help="exit when the connection is lost")
     add(
         "--timeout",
@@ -196,7 +201,8 @@ def serve(arguments: argparse.Namespace) -> int:
     assert host is not None
     assert port is not None
     client = Client(name, confirms=False)
-    link = Link(Address(host, port), client, timeout=min(arguments.timeout or TIMEOUT, TIMEOUT))
+    timeout = min(arguments.timeout or TIMEOUT, TIMEOUT)
+    link = Link(Address(host, port), client, tls=arguments.tls, timeout=timeout)
     try:
         log_in(link, None)
         if arguments.to is None and arguments.wait_for is None:
@@ -329,7 +335,8 @@ def chat(arguments: argparse.Namespace) -> int:
     assert port is not None
     address = Address(host, port)
     print(f"connecting to server at {harmless(host) or 'localhost'}, {port}", flush=True)
-    link = Link(address, Client(name), timeout=arguments.timeout or TIMEOUT)
+    timeout = arguments.timeout or TIMEOUT
+    link = Link(address, Client(name), tls=arguments.tls, timeout=timeout)
     try:
         greet(link, log_in(link, asker), name)
         return converse(link, asker, arguments)
