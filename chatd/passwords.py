@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import argon2
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION
 
 from chatd.core.effects import Hash, Verify
@@ -54,8 +54,13 @@ def verify(stored: str | None, password: str) -> bool:
     given = password.encode(errors="surrogatepass")
     hashed = stored if stored is not None and stored.startswith(HASHED) else NOBODY
     good = False
-    with contextlib.suppress(VerificationError, InvalidHashError):
+    try:
         good = _hasher.verify(hashed, given)
+    except VerifyMismatchError:
+        pass
+    except (VerificationError, InvalidHashError):  # a hash that is none costs nothing by itself
+        with contextlib.suppress(VerifyMismatchError):
+            _hasher.verify(NOBODY, given)
     if stored is not None and hashed is NOBODY:
         return hmac.compare_digest(stored.encode(), given)
     return good and hashed is not NOBODY

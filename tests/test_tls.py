@@ -159,6 +159,11 @@ def test_what_is_said_in_tls_is_heard_and_answered(house, version):
     assert peer.hear(5) == b"HELLO"
 
 
+def test_a_key_that_is_stolen_later_opens_nothing_that_was_recorded(context):
+    exchanges = {cipher["kea"] for cipher in context.get_ciphers()}
+    assert exchanges <= {"kx-any", "kx-ecdhe", "kx-dhe"}  # TLS 1.3 has ephemeral ones alone
+
+
 def test_older_versions_are_refused(house):
     peer = house.peer()
     hello = bytearray(peer.hello())
