@@ -6,16 +6,16 @@ names no host and does not run out.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from pathlib import Path
 from typing import NamedTuple
 
 from chatd.files import replace_file
 from chatd.net.tls import Context, server_context
 from chatd.wire.errors import ConfigError
+from chatd.wire.text import fingerprint
 
 OWN = "tls.pem"  # in the data folder: certificate and key
 
@@ -26,7 +26,7 @@ class Certificate(NamedTuple):
     """What a handshake needs, and what people compare."""
 
     context: Context
-    fingerprint: str  # as ssh writes those of its keys: SHA256: and Base64 without padding
+    fingerprint: str
 
 
 def read(given: tuple[Path, Path] | None, folder: Path) -> Certificate:
@@ -39,9 +39,9 @@ def read(given: tuple[Path, Path] | None, folder: Path) -> Certificate:
         replace_file(own, make())
     certificate, key = given or (own, own)
     _check_mode(key)
-    fingerprint = _fingerprint(certificate)
+    shown = _fingerprint(certificate)
     try:
-        return Certificate(server_context(str(certificate), str(key)), fingerprint)
+        return Certificate(server_context(str(certificate), str(key)), shown)
     except OSError as error:  # those of OpenSSL too
         why = (getattr(error, "reason", None) or error.strerror or "?").replace("_", " ").lower()
         raise ConfigError(
@@ -70,8 +70,7 @@ def _fingerprint(path: Path) -> str:
         encoded = b""
     if not encoded:
         raise ConfigError(f"{path} holds no certificate in PEM")
-    digest = hashlib.sha256(encoded).digest()
-    return f"SHA256:{b64encode(digest).decode().rstrip('=')}"
+    return fingerprint(encoded)
 
 
 def make() -> str:

@@ -286,7 +286,11 @@ class Link:
     def _wants_tls(self, sock: socket.socket) -> bool:
         if self._tls is not None:
             return self._tls
-        if not _on_this_machine(sock):
+        try:
+            here = _on_this_machine(sock)
+        except OSError as error:  # it is gone already
+            raise self._broken(error) from error
+        if not here:
             return True
         return not _names_loopback(self.address.host) and self._known.knows(*self.address)
 
@@ -335,15 +339,18 @@ class Link:
                 f"{self.address} accepts connections but says no welcome; is it a chat server?"
             ) from error
         except OSError as error:
-            raise LinkError(
-                f"{self.address} broke the connection without a welcome ({error.strerror}); "
-                "is it a chat server?"
-            ) from error
+            raise self._broken(error) from error
         if not data:
             raise LinkError(
                 f"{self.address} closed the connection without a welcome; is it a chat server?"
             )
         return data
+
+    def _broken(self, error: OSError) -> LinkError:
+        return LinkError(
+            f"{self.address} broke the connection without a welcome ({error.strerror or error}); "
+            "is it a chat server?"
+        )
 
     def send(self, request: Request, key: str = "") -> str:
         """Ask for something, now or when the link is there; the id is that of its `Answered`.

@@ -6,13 +6,13 @@ waited for is waited for outside of it. Whose certificate it is, is the business
 
 from __future__ import annotations
 
-import hashlib
 import select
 import socket
 import ssl
 import threading
-from base64 import b64encode
 from collections.abc import Callable
+
+from chatd.wire.text import fingerprint
 
 CHUNK = 65_536
 
@@ -119,12 +119,6 @@ class SecureSocket:
         data = self._outgoing.read()
         if data:
             self._sock.sendall(data)
-
-
-def fingerprint(certificate: bytes) -> str:
-    """Of a certificate in DER, as ssh writes those of its keys."""
-    digest = hashlib.sha256(certificate).digest()
-    return f"SHA256:{b64encode(digest).decode().rstrip('=')}"
 
 
 def _context() -> ssl.SSLContext:
