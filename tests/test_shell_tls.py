@@ -79,6 +79,17 @@ def test_a_shell_whose_server_comes_back_with_another_certificate_says_so_and_en
     assert "HAS CHANGED" in ann.flow
 
 
+def test_a_profile_says_whether_in_tls_and_an_option_says_otherwise(start, tmp_path):
+    chatd = start("--tls-only")
+    settings = tmp_path / "config" / "chatsh" / "chatsh.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'[servers.work]\nhost = "127.0.0.1"\nport = {chatd.port}\ntls = "on"\n')
+    env = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    assert chatsh(tmp_path, "work", "--to", "*", "hi", **env).returncode == 0
+    assert chatsh(tmp_path, "work", **env).stdout.count("current users:") == 1
+    assert chatsh(tmp_path, "--no-tls", "work", "--to", "*", "hi", **env).returncode == 4
+
+
 def test_help_explains_the_two_words(tmp_path):
     assert re.search(r"--tls, --no-tls\s+speak TLS", chatsh(tmp_path, "--help").stdout)
 
