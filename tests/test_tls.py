@@ -1,17 +1,20 @@
 """TLS below a connection: the loop on real sockets, with a clock that is a number."""
 
+import contextlib
 import socket
 import ssl
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from peers.secure import client_context, write_certificate
 from support import RESET, selectors_here
 from test_loop import App, Clock
 
 from chatd.net.listen import listen
 from chatd.net.loop import HANDSHAKES, Loop
-from chatd.net.tls import MOST, OWED, server_context
+from chatd.net.tls import MOST, OWED, TlsError, TlsSocket, server_context
 
 PATIENCE = 10.0  # seconds for a handshake, of the loop's clock
 TURNS = 10_000
@@ -230,6 +233,35 @@ def test_garbage_that_begins_like_tls_is_closed_at_once(house, garbage: bytes, a
     assert why.startswith("tls: ")
     assert peer.sock.recv(100)[:1] == alert
     assert not house.loop.connections
+
+
+def first_flight() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    tls = client_context().wrap_bio(ssl.MemoryBIO(), outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@given(
+    flips=st.lists(st.tuples(st.integers(1, 516), st.integers(0, 255)), max_size=8),
+    behind=st.binary(max_size=50),
+)
+def test_a_handshake_of_whatever_bytes_waits_or_is_an_error_of_the_peer(context, flips, behind):
+    hello = bytearray(first_flight() + behind)
+    for at, byte in flips:
+        hello[at] = byte
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        calls = dict.fromkeys(("greet", "owing", "again"), lambda: None)
+        tls = TlsSocket(ours, context, bytes(hello), **calls)
+        tls.its_turn = True
+        with contextlib.suppress(BlockingIOError, TlsError):
+            tls.recv(65_536)
+            raise AssertionError("there is nothing to read yet")
+        assert tls.handshaking
+        tls.close()
 
 
 def test_a_reset_within_the_handshake_is_one(house):
