@@ -26,7 +26,7 @@ from chatd.net.tls import Context, TlsError, TlsSocket
 
 FD_SETSIZE = 1024
 ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who talk
-HANDSHAKES = 16  # steps of them per turn; of each one step has a signature in it, 0.4 ms
+HANDSHAKES = 8  # steps of them per turn; of each one step has a signature in it, 0.4 ms
 GRACE = 10.0  # seconds for what is queued when a connection is to be closed
 LINGER = 2.0  # seconds for the peer to take our last words
 BREATH = 0.1  # seconds without accepting when not even a refusal is possible
