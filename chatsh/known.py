@@ -94,6 +94,7 @@ class KnownServers:
 
 def _server(host: str, port: int) -> str:
     name = (host or "localhost").lower().removesuffix(".")
+    name = "".join(char if char.isprintable() and char != " " else "%" for char in name)
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 

@@ -6,6 +6,8 @@ waited for is waited for outside of it. Whose certificate it is, is the business
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -33,8 +35,6 @@ class SecureSocket:
         self._clock = clock
         self._timeout = 0.0
         self._lock = threading.Lock()
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = None if ":" in host else host or None
         self._tls = _context().wrap_bio(self._incoming, self._outgoing, server_hostname=name)
@@ -88,7 +88,7 @@ class SecureSocket:
             self._flush()
 
     def _fetch(self, deadline: float) -> bytes:
-        if not self._poll.poll(max(0.0, deadline - self._clock()) * 1000):
+        if not _readable(self._sock, max(0.0, deadline - self._clock())):
             raise TimeoutError("timed out")
         data = self._sock.recv(CHUNK)
         with self._lock:
@@ -103,13 +103,21 @@ class SecureSocket:
             self._flush()
 
     def shutdown(self, how: int) -> None:
-        """Say that no more will come; raises `OSError` where nobody can be told."""
+        """Say that no more will come; raises `OSError` where nobody can be told.
+
+        Where nothing is to be heard either, nothing is said: the other end may not listen.
+        """
+        try:
+            if how != socket.SHUT_RDWR:
+                self._say_the_end()
+        finally:
+            self._sock.shutdown(how)
+
+    def _say_the_end(self) -> None:
         with self._lock:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # the other end has not said it
                 self._tls.unwrap()
-            except ssl.SSLError:  # the other end has not said so
-                self._flush()
-        self._sock.shutdown(how)
+            self._flush()
 
     def close(self) -> None:
         """Free the socket."""
@@ -119,6 +127,16 @@ class SecureSocket:
         data = self._outgoing.read()
         if data:
             self._sock.sendall(data)
+
+
+def _readable(sock: socket.socket, seconds: float) -> bool:
+    """Whether something comes in time. Raises `OSError` where it was closed by another thread."""
+    poll = select.poll()
+    try:
+        poll.register(sock, select.POLLIN)
+    except ValueError as error:
+        raise OSError(errno.EBADF, "closed") from error
+    return bool(poll.poll(seconds * 1000))
 
 
 def _context() -> ssl.SSLContext:

@@ -83,9 +83,11 @@ def test_where_it_cannot_be_kept_that_is_told_and_it_holds_until_the_end(tmp_pat
 
 
 def test_a_host_cannot_write_to_the_terminal_or_a_line_of_its_own(known):
-    told = known.check("a\x1b[2Jb", 8000, ONE)
-    assert told.isprintable()
-    assert len(known.path.read_text().splitlines()) == 1
+    host = "a\x1b[2J b\nchat:8000"
+    assert known.check(host, 8000, ONE).isprintable()
+    assert known.path.read_text() == f"[a%[2j%b%chat:8000]:8000 {ONE}\n"
+    assert known.check(host, 8000, ONE) == ""
+    assert not known.knows("chat", 8000)
 
 
 def test_it_is_among_the_files_of_the_shell(monkeypatch, tmp_path):

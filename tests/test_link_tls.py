@@ -281,3 +281,25 @@ def test_a_record_changed_on_the_way_is_the_end_and_not_a_message(chatd, dial, t
     again = dial(chatd.port)
     again.open()
     assert first(again, Incoming).content == "changed"  # what was not confirmed comes again
+
+
+def test_a_server_that_takes_nothing_any_more_is_a_loss_and_no_standstill(dial, tmp_path):
+    path, _ = write_certificate(tmp_path, "server.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    over = threading.Event()
+
+    def serve(sock, _):
+        with context.wrap_socket(sock, server_side=True) as secure:
+            secure.recv(1000)
+            secure.sendall(b'{"code":"welcome","v":1,"name":"ana","token":"t"}\n')
+            over.wait(PATIENCE)
+
+    with serving(serve) as (port, _):
+        ana = dial(port, quiet=0.2)
+        ana.open()
+        for _ in range(1000):  # more than any kernel takes
+            ana.send(OutgoingBroadcast("x" * 15_000))
+        assert [event for event in ana.events() if not isinstance(event, Opened)] == []
+        assert not ana.settled
+        over.set()
