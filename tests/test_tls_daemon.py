@@ -229,10 +229,10 @@ def test_a_handshake_has_the_time_of_the_limits(start, tmp_path):
 
 def test_a_reader_in_tls_that_stands_still_costs_little_and_catches_up(chatd, secure):
     ann, bob = chatd.join("ann"), secure().join_plain("bob")
-    text, count = "x" * 10_000, 2000
+    text, count = "x" * 15_000, 800
     for n in range(count):
         ann.send("outgoing", to="bob", content=f"{n} {text}", id=str(n))
-        ann.await_("ack")
+    ann.await_("ack", re=str(count - 1))
     queued = next(
         float(line.split()[1])
         for line in page(chatd, "/metrics")[1].decode().splitlines()
