@@ -7,10 +7,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TextIO
 
+from chatd import certificate
 from chatd.config import Config, parse, parse_transfer
 from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
 from chatd.log import ServerLog
@@ -51,9 +53,12 @@ def serve(config: Config) -> int:
         numbers = count(store.first_free_number())
         accounts = filed_accounts(config, store.accounts(), lambda: next(numbers))
         check_operators(config, [*store.accounts(), *accounts])
-        daemon = Daemon(config, store, log, passwords=accounts)
+        reading = partial(certificate.read, config.tls, folder)
+        daemon = Daemon(config, store, log, passwords=accounts, certificate=reading)
         daemon.loop.listen_on(sockets)
-        return daemon.run(greeting(config, port, folder, log.path))
+        assert daemon.certificate is not None
+        shown = daemon.certificate.fingerprint
+        return daemon.run(greeting(config, port, folder, log.path, shown))
     finally:
         store.close()
         log.close()
@@ -79,14 +84,14 @@ def _listen(config: Config) -> list[socket.socket]:
         ) from None
 
 
-def greeting(config: Config, port: int, folder: Path, log: Path) -> str:
+def greeting(config: Config, port: int, folder: Path, log: Path, fingerprint: str) -> str:
     """What the operator sees when the daemon is ready: how to join, and where things are."""
     host = config.host or "all addresses"
-    joining = config.host or "localhost"
+    joining = f"{'--tls ' if config.tls_only else ''}{config.host or 'localhost'}"
     lines = [f"listening on {host}, port {port}", f"join from here: chatsh {joining} {port} NAME"]
     if not config.host:
         lines.append(f"join from elsewhere: chatsh {socket.gethostname()} {port} NAME")
-    lines += [f"log: {log}", f"data: {folder}"]
+    lines += [f"log: {log}", f"data: {folder}", f"certificate: {fingerprint}"]
     return "\n".join(lines)
 
 

@@ -54,6 +54,8 @@ class Config(Struct, frozen=True, kw_only=True):
     selector: str = ""
     max_clients: int = 0
     limits: Path | None = None  # read at the start and at each reload
+    tls: tuple[Path, Path] | None = None  # certificate and key; None: own ones in the data folder
+    tls_only: bool = False
     metrics_from: tuple[str, ...] = ()  # networks that may ask for the pages, beside this machine
 
     def data_for(self, port: int) -> Path:
@@ -81,6 +83,8 @@ def parse(argv: Sequence[str]) -> Config:
         selector=_selector(args.selector),
         max_clients=_at_least_0(args.max_clients, "--max-clients"),
         limits=args.limits,
+        tls=tuple(args.tls) if args.tls else None,
+        tls_only=args.tls_only,
         metrics_from=tuple(check_network(one) for one in args.metrics_from),
     )
 
@@ -163,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-clients", default="0", metavar="N", help="connections at once (default: no bound)")
     add("--limits", type=Path, metavar="FILE",
         help="TOML file of limits, read again at SIGHUP like the password file")  # fmt: skip
+    add("--tls", nargs=2, type=Path, metavar=("CERT", "KEY"),
+        help="PEM files, read again at SIGHUP (default: made at the first start)")  # fmt: skip
+    add("--tls-only", action="store_true", help="refuse peers that do not speak TLS")
     add("--metrics-from", action="append", default=[], metavar="NETWORK",
         help="may read /healthz, /readyz, /metrics, as this machine may (repeatable)")  # fmt: skip
     add("--version", action="version", version=f"chatd {__version__}")

@@ -36,16 +36,18 @@ SHOWN: dict[str, str] = {
     "direct": "{from} -> {to}: {text}",
     "error": "an error of ours, noted as {reference} in the log",
     "storage": "cannot store: {reason}",
-    "reload": "read again: the passwords and the limits.",
+    "reload": "read again: the passwords, the limits and the certificate.",
     "not reloaded": "everything stays as it was: {failed}",
 }
-REASONS = {"quit": "quit", "eof": "lost", "reset": "lost", "timeout": "lost", "idle": "lost"}
+REASONS = {
+    "quit": "quit", "eof": "lost", "reset": "lost", "timeout": "lost", "idle": "lost", "tls": "lost"
+}  # fmt: skip
 
 
 def as_line(event: str, fields: Fields) -> str | None:
     """An event as a person reads it; None for what only the log is for."""
     if event == "disconnect":
-        event = REASONS.get(str(fields["reason"]), "gone")
+        event = REASONS.get(str(fields["reason"]).partition(":")[0], "gone")
     elif event == "message":
         event = "broadcast" if fields["to"] == "*" else "direct"
         fields = {"text": "(not shown)", **fields}

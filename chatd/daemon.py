@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import structs
 
 from chatd import __version__
+from chatd.certificate import Certificate
 from chatd.config import Config, read_limits
 from chatd.console import Console, Printer, as_line, terminal
 from chatd.core.effects import (
@@ -72,8 +73,15 @@ class Daemon:
     """One process, one port, one log. `run` serves until it is told to stop."""
 
     def __init__(
-        self, config: Config, store: Store, log: ServerLog, *, passwords: Sequence[Account] = ()
+        self,
+        config: Config,
+        store: Store,
+        log: ServerLog,
+        *,
+        passwords: Sequence[Account] = (),
+        certificate: Callable[[], Certificate] | None = None,
     ) -> None:
+        """`certificate` reads it, now and at each reload. Raises `ConfigError`."""
         self._config = config
         self._store = store
         self._log = log
@@ -86,7 +94,11 @@ class Daemon:
             setup, kept, lambda: secrets.token_urlsafe(24), self._now(), self._note_error
         )
         self._pool = PasswordPool(self.loop.wake)
-        self._peers = Peers(self.loop, limits, self._items, self._asked)
+        self._read_certificate = certificate
+        self.certificate = certificate() if certificate else None
+        self._peers = Peers(
+            self.loop, limits, self._items, self._asked, self._secured, tls_only=config.tls_only
+        )
         sources = Sources(self._unready, self._metrics)
         self._pages = Pages(config.metrics_from, sources, self.loop.wake)
         self._asking: list[tuple[Connection, Request]] = []  # for pages that are being prepared
@@ -128,7 +140,8 @@ class Daemon:
         self._take_signals()
         if self._fd is not None:
             self.loop.watch(self._fd, self._typed)
-        self._happened("start", {"version": __version__, "pid": os.getpid()})
+        about = {"version": __version__, "pid": os.getpid(), **self._shown_certificate()}
+        self._happened("start", about)
         self._printer.say(greeting)
         self._printer.flush()
         notify("READY=1", f"STATUS={greeting.splitlines()[0]}")
@@ -192,18 +205,23 @@ class Daemon:
             limits = read_limits(self._config)
             known = self._hub.accounts.everybody()
             passwords = filed_accounts(self._config, known, self._hub.new_number)
+            certificate = self._read_certificate() if self._read_certificate else None
         except ConfigError as error:
             state = f"not reloaded: {error}"
             self._happened("reload", {"failed": str(error)})
         else:
+            self.certificate = certificate
             self._hub.replace_limits(limits)
             self._peers.limits = limits
             self.loop.max_clients = limits.max_clients
             self._run(self._hub.replace_passwords(passwords, self._now()))
             state = "reloaded"
-            self._happened("reload", {"passwords": len(passwords)})
+            self._happened("reload", {"passwords": len(passwords), **self._shown_certificate()})
         self._log.flush()  # whoever has waited for the end of it looks there
         notify("READY=1", f"STATUS={state}")
+
+    def _shown_certificate(self) -> dict[str, str]:
+        return {"certificate": self.certificate.fingerprint} if self.certificate else {}
 
     # --- what the loop tells --------------------------------------------------------------------
 
@@ -229,18 +247,27 @@ class Daemon:
 
     def received(self, connection: Connection, data: bytes) -> None:
         """See `Application`."""
-        self._guarded(connection.id, lambda: self._take(connection.id, data))
+        self._guarded(connection.id, lambda: self._take(connection, data))
 
-    def _take(self, conn: int, data: bytes) -> list[Effect]:
-        items, now = self._peers.received(conn, data), self._now()
+    def _take(self, connection: Connection, data: bytes) -> list[Effect]:
+        conn, now = connection.id, self._now()
+        items = self._peers.received(conn, data)
         effects: list[Effect] = []
-        if items or data.strip():  # half an object is a sign of life too
+        if items or (data.strip() and not connection.handshaking):
+            # Half an object is a sign of life too, half a handshake has a time of its own.
             effects = self._hub.received(conn, items, now)
         late = self._hub.charge(conn, len(items), len(data), now)  # to whoever has come by it
         return effects + late if late else effects
 
     def _items(self, conn: int, items: Items) -> None:
         self._guarded(conn, lambda: self._hub.received(conn, items, self._now()))
+
+    def _secured(self, connection: Connection, first: bytes) -> bool:
+        if self.certificate is None:
+            return False
+        seconds = self._hub.setup.limits.handshake
+        self.loop.start_tls(connection, self.certificate.context, first, seconds)
+        return True
 
     def _asked(self, connection: Connection, request: Request) -> None:
         """A page is asked for: it is answered, and that was all this connection is for."""
@@ -260,6 +287,9 @@ class Daemon:
 
     def closed(self, connection: Connection, why: str) -> None:
         """See `Application`."""
+        if connection.handshaking:
+            text = why if why.startswith("tls: ") else f"tls: no handshake, but {why}"
+            self._happened("refused", {"text": text, "address": connection.origin})
         if connection.id not in self.loop.connections:
             self._peers.forget(connection.id)
         elif any(asking is connection for asking, _ in self._asking):

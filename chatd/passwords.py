@@ -17,10 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import argon2
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION
 
 from chatd.core.effects import Hash, Verify
+from chatd.files import replace_file
 from chatd.wire.errors import ConfigError, PeerError
 from chatd.wire.names import check_name
 
@@ -53,8 +54,13 @@ def verify(stored: str | None, password: str) -> bool:
     given = password.encode(errors="surrogatepass")
     hashed = stored if stored is not None and stored.startswith(HASHED) else NOBODY
     good = False
-    with contextlib.suppress(VerificationError, InvalidHashError):
+    try:
         good = _hasher.verify(hashed, given)
+    except VerifyMismatchError:
+        pass
+    except (VerificationError, InvalidHashError):  # a hash that is none costs nothing by itself
+        with contextlib.suppress(VerifyMismatchError):
+            _hasher.verify(NOBODY, given)
     if stored is not None and hashed is NOBODY:
         return hmac.compare_digest(stored.encode(), given)
     return good and hashed is not NOBODY
@@ -142,23 +148,10 @@ def set_password(path: Path, name: str, password: str) -> bool:
     new = f"{name}:{hash_password(password)}"
     kept = [new if _names(line, key) else line for line in lines]
     known = new in kept
-    _replace(path, kept if known else [*kept, new])
+    lines = kept if known else [*kept, new]
+    replace_file(path, "".join(line + "\n" for line in lines))
     return known
 
 
 def _names(line: str, key: str) -> bool:
     return bool(line.strip()) and not line.startswith("#") and check_name(_split(line)[0]) == key
-
-
-def _replace(path: Path, lines: list[str]) -> None:
-    """All or nothing: a new file takes the place of the old one."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        fd = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from None

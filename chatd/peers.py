@@ -10,7 +10,9 @@ from chatd.dialects.http import HttpDialect, Request, speaks_http
 from chatd.dialects.json import JsonDialect
 from chatd.net.connection import Connection
 from chatd.net.loop import Loop
-from chatd.wire.errors import PeerError
+from chatd.net.tls import HANDSHAKE
+from chatd.pages import LOOPBACK, is_within
+from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import Message, Users, Welcome
 
 PACE = 0.02  # seconds between two objects to a peer that cannot tell one from the next
@@ -102,14 +104,20 @@ class Peers:
         limits: Limits,
         unfinished: Callable[[int, Items], None],
         asked: Callable[[Connection, Request], None],
+        secured: Callable[[Connection, bytes], bool] = lambda *_: False,
+        *,
+        tls_only: bool = False,
     ) -> None:
         """`unfinished` is told when the time for an object is over, like anything received.
 
-        `asked` is told of a request of HTTP, which comes alone on its connection.
+        `asked` is told of a request of HTTP, which comes alone on its connection. `secured` gets a
+        connection that begins like TLS, with what was read of it, and tells whether it goes on so.
         """
         self._loop = loop
         self.limits = limits
         self._asked = asked
+        self._secured = secured
+        self._tls_only = tls_only
         self._unfinished = unfinished
         self._peers: dict[int, Peer] = {}
         self._for_one: dict[int, list[Message]] = {}
@@ -133,7 +141,10 @@ class Peers:
         if peer is None:
             return []
         if peer.first is not None:
-            data = self._recognise(peer, peer.first + data)
+            try:
+                data = self._recognise(peer, peer.first + data)
+            except PeerError as wrong:
+                return [wrong]
         items = peer.dialect.receive(data)
         peer.finished += bool(items)
         if peer.unfinished and not peer.timed:
@@ -141,11 +152,24 @@ class Peers:
         return items
 
     def _recognise(self, peer: Peer, first: bytes) -> bytes:
-        """What there is to read once the first bytes tell in which dialect: until then, nothing."""
+        """What there is to read once the first bytes tell in which dialect: until then, nothing.
+
+        Raises `PeerError` where that dialect has to be spoken in TLS, and is not.
+        """
+        connection = peer.connection
+        if (
+            not connection.secure
+            and first.startswith(HANDSHAKE)
+            and self._secured(connection, first)
+        ):
+            peer.first = b""  # now of what is inside
+            return b""
         is_http = speaks_http(first)
         peer.first = first if is_http is None else None
         if is_http:
-            peer.dialect = HttpDialect(lambda request: self._asked(peer.connection, request))
+            peer.dialect = HttpDialect(lambda request: self._asked(connection, request))
+        if self._tls_only and is_http is not None and not connection.secure:
+            _may_be_plain(connection, is_http=is_http)
         return b"" if is_http is None else first
 
     def _time(self, peer: Peer) -> None:
@@ -354,3 +378,9 @@ class Peers:
                 peer.connection.hang_up()
             except OSError:
                 continue  # it is gone as well
+
+
+def _may_be_plain(connection: Connection, *, is_http: bool) -> None:
+    """Pages for this machine, as health checks ask for them. Raises `PeerError` for the rest."""
+    if not (is_http and is_within(connection.host, LOOPBACK)):
+        raise PeerError(ErrorCode.TLS_REQUIRED)

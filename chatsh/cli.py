@@ -129,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="events, or what became of --to, as JSON objects")
     add("--plain", action="store_true", help="add lines only, for a screen reader")
+    add(
+        "--tls",
+        action=argparse.BooleanOptionalAction,
+        help="speak TLS to this machine too, or to no machine (default: to all but this one)",
+    )
     add("--no-reconnect", action="store_true", help="exit when the connection is lost")
     add(
         "--timeout",
@@ -182,7 +187,7 @@ def serve(arguments: argparse.Namespace) -> int:
     from chatsh import script
 
     text = script.text_to_send(arguments.text) if arguments.to is not None else ""
-    host, port, name = without_questions(
+    destination = without_questions(
         arguments.destination, arguments.settings.servers, os.environ.get(VARIABLE)
     )
     wanted = script.Wanted(
@@ -193,10 +198,8 @@ def serve(arguments: argparse.Namespace) -> int:
         arguments.timeout,
         arguments.json,
     )
-    assert host is not None
-    assert port is not None
-    client = Client(name, confirms=False)
-    link = Link(Address(host, port), client, timeout=min(arguments.timeout or TIMEOUT, TIMEOUT))
+    client = Client(destination.name, confirms=False)
+    link = _link(destination, client, arguments, min(arguments.timeout or TIMEOUT, TIMEOUT))
     try:
         log_in(link, None)
         if arguments.to is None and arguments.wait_for is None:
@@ -204,6 +207,16 @@ def serve(arguments: argparse.Namespace) -> int:
         return script.run(link, wanted)
     finally:
         link.close()
+
+
+def _link(
+    destination: Destination, client: Client, arguments: argparse.Namespace, timeout: float
+) -> Link:
+    host, port, _, tls = destination
+    assert host is not None
+    assert port is not None
+    wanted = tls if arguments.tls is None else arguments.tls
+    return Link(Address(host, port), client, tls=wanted, timeout=timeout)
 
 
 def _converse_with_program(link: Link) -> int:
@@ -237,7 +250,7 @@ class Asker:
 
 def complete(given: Destination, asker: Asker) -> Destination:
     """The destination with what was missing asked for."""
-    host, port, name = given
+    host, port, name, _ = given
     if host is None:
         host = asker.ask("address of the server [this machine]")
     if port is None:
@@ -245,7 +258,7 @@ def complete(given: Destination, asker: Asker) -> Destination:
     asked = given.host is None or given.port is None
     if name is None and (asker.terminal or asked):
         name = _ask_name(asker)
-    return Destination(host, port, name or None)
+    return given._replace(host=host, port=port, name=name or None)
 
 
 def _ask_port(asker: Asker) -> int:
@@ -324,12 +337,10 @@ def chat(arguments: argparse.Namespace) -> int:
     """One conversation, from the connection to the exit code."""
     asker = Asker(Lines(sys.stdin.fileno()))
     asker.lines.wake_on_signals()
-    host, port, name = complete(arguments.destination, asker)
-    assert host is not None
-    assert port is not None
-    address = Address(host, port)
-    print(f"connecting to server at {harmless(host) or 'localhost'}, {port}", flush=True)
-    link = Link(address, Client(name), timeout=arguments.timeout or TIMEOUT)
+    destination = complete(arguments.destination, asker)
+    host, port, name, _ = destination
+    print(f"connecting to server at {harmless(host or '') or 'localhost'}, {port}", flush=True)
+    link = _link(destination, Client(name), arguments, arguments.timeout or TIMEOUT)
     try:
         greet(link, log_in(link, asker), name)
         return converse(link, asker, arguments)

@@ -69,7 +69,7 @@ from chatsh.grammar import (
     did_you_mean,
     parse,
 )
-from chatsh.link import GaveUp, Keeper, Link, Lost, wall_clock
+from chatsh.link import GaveUp, Keeper, Link, Lost, Told, wall_clock
 from chatsh.logs import Logs
 from chatsh.settings import Settings
 from chatsh.status import Statuses
@@ -313,7 +313,7 @@ class Conversation:
 
     # --- events ---
 
-    def handle(self, event: Event | Lost | GaveUp) -> None:
+    def handle(self, event: Event | Lost | GaveUp | Told) -> None:
         """Show what happened."""
         handler = self._SHOW.get(type(event))
         if handler:
@@ -407,7 +407,7 @@ class Conversation:
 
     def _gave_up(self, gave_up: GaveUp) -> None:
         error = gave_up.error
-        text = f"{error.error}: {error.text}" if error else render.UNREACHABLE
+        text = f"{error.error}: {error.text}" if error else gave_up.why or render.UNREACHABLE
         self._front.show(render.complaint(text))
         self._front.leave(ExitCode.REFUSED if error else ExitCode.LOST)
 
@@ -444,6 +444,7 @@ class Conversation:
         Opened: _opened,
         Lost: _lost,
         GaveUp: _gave_up,
+        Told: lambda self, told: self._front.show(render.notice(told.text)),
     }
     _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], Shown]]] = {
         Who: lambda _, answered: render.users(answered.reply.users),

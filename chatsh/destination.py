@@ -19,11 +19,12 @@ class UsageError(Exception):
 
 
 class Destination(NamedTuple):
-    """Whom to call, under which name; None is what was not given."""
+    """Whom to call, under which name, and whether in TLS; None is what was not given."""
 
     host: str | None = None
     port: int | None = None
     name: str | None = None
+    tls: bool | None = None
 
 
 def place(words: Sequence[str], profiles: Mapping[str, Server] | None = None) -> Destination:
@@ -67,9 +68,8 @@ def without_questions(
     """
     if variable and given.host is None and given.port is None:
         given = _of_variable(variable, profiles)
-    return Destination(
-        DEFAULT_HOST if given.host is None else given.host, given.port or DEFAULT_PORT, given.name
-    )
+    host = DEFAULT_HOST if given.host is None else given.host
+    return given._replace(host=host, port=given.port or DEFAULT_PORT)
 
 
 def _of_variable(variable: str, profiles: Mapping[str, Server]) -> Destination:
@@ -82,7 +82,8 @@ def _of_variable(variable: str, profiles: Mapping[str, Server]) -> Destination:
 
 
 def _of_profile(profile: Server) -> Destination:
-    return Destination(profile.host, profile.port, profile.name or None)
+    tls = None if profile.tls == "auto" else profile.tls == "on"
+    return Destination(profile.host, profile.port, profile.name or None, tls)
 
 
 def check_text(word: str) -> None:

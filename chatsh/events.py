@@ -14,7 +14,7 @@ from chatsh.client import Event, Request
 from chatsh.exits import ExitCode, code_of
 from chatsh.grammar import Begin, Complaint, Mode, Situation, Switch, parse
 from chatsh.lines import LineFront, Lines
-from chatsh.link import GaveUp, Keeper, Link, Lost
+from chatsh.link import GaveUp, Keeper, Link, Lost, Told
 
 FOR_PEOPLE = "That command is for people; a program gets events instead."
 
@@ -33,7 +33,7 @@ class Events(LineFront[Any]):
         """The whole conversation; the exit code."""
         return self.converse(Keeper(self._link, self._happened, reconnect=False))
 
-    def _happened(self, event: Event | Lost | GaveUp) -> None:
+    def _happened(self, event: Event | Lost | GaveUp | Told) -> None:
         self.post(event)
         if isinstance(event, Bye):
             self.leave(code_of(event))
@@ -75,7 +75,7 @@ class Events(LineFront[Any]):
                 print(objects.encode(told), flush=True)
             self._link.received(getattr(event, "seq", None) or 0)
 
-    def _object(self, event: Event | Lost | GaveUp) -> objects.Object | None:
+    def _object(self, event: Event | Lost | GaveUp | Told) -> objects.Object | None:
         told = objects.of(event, self._link.client.name)
         if told and "id" in told:
             told["line"] = self._asked.pop(told["id"], None)

@@ -20,18 +20,25 @@ import math
 import queue
 import random
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import msgspec
 
 from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import Error
 from chatd.wire.text import harmless
 from chatsh.client import Answered, Client, Event, Opened, Refused, Reply, Request, Strange
+from chatsh.known import CertificateError, KnownServers
+
+if TYPE_CHECKING:
+    from chatsh.secure import SecureSocket
 
 TIMEOUT = 10.0  # seconds until a server must have accepted and said welcome
 QUIET = 20.0  # seconds of silence before the server is asked whether it is there, and per send
@@ -62,6 +69,10 @@ class UnknownHostError(LinkError):
     """The host name means nothing here."""
 
 
+class UntrustedError(LinkError):
+    """The server's certificate is not the one that is known; trying again will not help."""
+
+
 class LoginRefusedError(Exception):
     """The server does not open a session; `error` is what it said."""
 
@@ -77,9 +88,16 @@ class Lost(NamedTuple):
 
 
 class GaveUp(NamedTuple):
-    """The link is not opened any more; `error` where the server refused."""
+    """The link is not opened any more; `error` where the server refused, `why` where we do."""
 
     error: Error | None = None
+    why: str = ""
+
+
+class Told(NamedTuple):
+    """Something that a person should know of the link."""
+
+    text: str
 
 
 def wall_clock() -> datetime:
@@ -153,14 +171,36 @@ _REASONS = {
 }
 
 
+def _on_this_machine(sock: socket.socket) -> bool:
+    """Whether both ends are here: by an address of the loopback, or another of our own."""
+    there = str(sock.getpeername()[0])
+    return there == str(sock.getsockname()[0]) or there.startswith("127.")
+
+
+def _names_loopback(host: str) -> bool:
+    return host.lower() in ("", "localhost", "::1") or host.startswith("127.")
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 class Link:
-    """A client and its socket. `send` may be called from any thread, reading is one thread's."""
+    """A client and its socket. `send` may be called from any thread, reading is one thread's.
+
+    Another machine is spoken to in TLS, and its certificate has to be the one it had before; this
+    machine is not, unless by a name that has a certificate. `tls` decides otherwise. `tell` gets
+    what a person should know: that a certificate is seen for the first time.
+    """
 
     def __init__(
         self,
         address: Address,
         client: Client,
         *,
+        tls: bool | None = None,
+        known: KnownServers | None = None,
+        tell: Callable[[str], None] = _tell,
         timeout: float = TIMEOUT,
         quiet: float = QUIET,
         clock: Callable[[], float] = time.monotonic,
@@ -168,13 +208,16 @@ class Link:
     ) -> None:
         self.address = address
         self.client = client
+        self.tell = tell
+        self._tls = tls
+        self._known = known or KnownServers()
         self._deliver: Callable[[Event], None] | None = None
         self._timeout = timeout
         self._quiet = quiet
         self._clock = clock
         self._pause = pause
         self._lock = threading.RLock()
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | SecureSocket | None = None
         self._arrived: deque[Event] = deque()
         self._sent_at = 0.0
         self._misses = 0
@@ -213,7 +256,7 @@ class Link:
         """Connect and log in; raises `LinkError` or `LoginRefusedError`."""
         timeout = self._timeout if timeout is None else timeout
         deadline = self._clock() + timeout
-        fresh = connect(self.address, timeout)
+        fresh = self._connect(timeout, deadline)
         with self._lock:
             self.drop()
             self._socket = fresh
@@ -228,7 +271,56 @@ class Link:
         fresh.settimeout(self._quiet)
         return opened
 
-    def _wait_for_welcome(self, fresh: socket.socket, deadline: float) -> Opened:
+    def _connect(self, timeout: float, deadline: float) -> socket.socket | SecureSocket:
+        """A socket over which may be spoken: nothing was said yet, beside a handshake."""
+        sock = connect(self.address, timeout)
+        try:
+            return self._secured(sock, deadline) if self._wants_tls(sock) else sock
+        except CertificateError as error:
+            sock.close()
+            raise UntrustedError(str(error)) from error
+        except BaseException:
+            sock.close()
+            raise
+
+    def _wants_tls(self, sock: socket.socket) -> bool:
+        if self._tls is not None:
+            return self._tls
+        try:
+            here = _on_this_machine(sock)
+        except OSError as error:  # it is gone already
+            raise self._broken(error) from error
+        if not here:
+            return True
+        return not _names_loopback(self.address.host) and self._known.knows(*self.address)
+
+    def _secured(self, sock: socket.socket, deadline: float) -> SecureSocket:
+        from chatsh.secure import HandshakeError, SecureSocket  # ssl: not for this machine
+
+        timeout = max(deadline - self._clock(), 0.01)
+        secure = SecureSocket(sock, self.address.host, self._clock)
+        try:
+            shown = secure.shake_hands(timeout)
+        except TimeoutError as error:
+            raise self._no_tls(f"no answer within {timeout:.0f} seconds") from error
+        except HandshakeError as error:
+            if full := _full(error.heard):
+                raise LoginRefusedError(full) from error
+            raise self._no_tls(str(error)) from error
+        except OSError as error:
+            raise self._no_tls(error.strerror or str(error)) from error
+        if news := self._known.check(*self.address, shown):
+            self.tell(news)
+        return secure
+
+    def _no_tls(self, why: str) -> LinkError:
+        return LinkError(
+            f"{self.address} accepts connections but does not speak TLS ({why}). To speak to a "
+            "server without TLS, so that everybody on the way can read and change what is said, "
+            "add --no-tls"
+        )
+
+    def _wait_for_welcome(self, fresh: socket.socket | SecureSocket, deadline: float) -> Opened:
         while True:
             for event in self._receive(self._welcome_bytes(fresh, deadline)):
                 if isinstance(event, Opened):
@@ -238,7 +330,7 @@ class Link:
                 if isinstance(event, Strange):
                     raise LinkError(f"{self.address} answers, but it is not a chat server")
 
-    def _welcome_bytes(self, fresh: socket.socket, deadline: float) -> bytes:
+    def _welcome_bytes(self, fresh: socket.socket | SecureSocket, deadline: float) -> bytes:
         try:
             fresh.settimeout(max(deadline - self._clock(), 0.0))  # at 0 it takes what is there
             data = fresh.recv(CHUNK)
@@ -247,15 +339,18 @@ class Link:
                 f"{self.address} accepts connections but says no welcome; is it a chat server?"
             ) from error
         except OSError as error:
-            raise LinkError(
-                f"{self.address} broke the connection without a welcome ({error.strerror}); "
-                "is it a chat server?"
-            ) from error
+            raise self._broken(error) from error
         if not data:
             raise LinkError(
                 f"{self.address} closed the connection without a welcome; is it a chat server?"
             )
         return data
+
+    def _broken(self, error: OSError) -> LinkError:
+        return LinkError(
+            f"{self.address} broke the connection without a welcome ({error.strerror or error}); "
+            "is it a chat server?"
+        )
 
     def send(self, request: Request, key: str = "") -> str:
         """Ask for something, now or when the link is there; the id is that of its `Answered`.
@@ -388,6 +483,15 @@ class Link:
                 self._socket.shutdown(how)
 
 
+def _full(heard: bytes) -> Error | None:
+    """A full server says so to everybody alike, before it knows who speaks TLS."""
+    try:
+        error = msgspec.json.decode(heard, type=Error)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return error if error.error == ErrorCode.SERVER_FULL else None
+
+
 def backoff(first: float = 0.5, most: float = 30.0) -> Iterator[float]:
     """Seconds between attempts: doubling up to `most`, each spread over its whole length."""
     ceiling = first
@@ -399,14 +503,14 @@ def backoff(first: float = 0.5, most: float = 30.0) -> Iterator[float]:
 class Keeper:
     """Reads a link in a thread, and opens it again when it is lost.
 
-    `deliver` gets the events of the link, and `Lost` and `GaveUp`, in the thread's context or in
-    that of a caller of `send`. An `Opened` is a coming back.
+    `deliver` gets the events of the link, and `Lost`, `GaveUp` and `Told`, in the thread's context
+    or in that of a caller of `send`. An `Opened` is a coming back.
     """
 
     def __init__(
         self,
         link: Link,
-        deliver: Callable[[Event | Lost | GaveUp], None],
+        deliver: Callable[[Event | Lost | GaveUp | Told], None],
         *,
         reconnect: bool = True,
         patience: float = PATIENCE,
@@ -428,6 +532,7 @@ class Keeper:
 
     def start(self) -> None:
         """Read from now on; what has arrived already is delivered first."""
+        self.link.tell = lambda text: self._deliver(Told(text))
         self.link.deliver_to(self._deliver)
         self._thread.start()
 
@@ -462,6 +567,9 @@ class Keeper:
         while self._reconnect and self._wait(next(delays)):
             try:
                 self.link.open(min(self._time_left(), TIMEOUT))
+            except UntrustedError as error:
+                self._deliver(GaveUp(why=str(error)))
+                return False
             except LinkError:
                 continue
             except LoginRefusedError as refused:

@@ -35,7 +35,7 @@ from chatd.wire.messages import (
 )
 from chatsh.client import Answered, Event, Opened, Request
 from chatsh.grammar import EVERYONE
-from chatsh.link import GaveUp, Lost
+from chatsh.link import GaveUp, Lost, Told
 
 Object = dict[str, Any]
 
@@ -84,7 +84,7 @@ def _nested(inner: Any) -> Any:
     return _told(inner) if type(inner) in _ROWS else msgspec.to_builtins(inner)
 
 
-def of(event: Event | Lost | GaveUp, me: str | None) -> Object | None:
+def of(event: Event | Lost | GaveUp | Told, me: str | None) -> Object | None:
     """The object of an event; None for one that tells a program nothing."""
     if isinstance(event, Answered):
         return {**_told(event.reply), **_asked(event.request, event.reply), "id": event.id}

@@ -45,6 +45,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: Annotated[str, Meta(description="its address; empty: this machine")] = ""
     port: Annotated[int, Meta(ge=1, le=65_535, description="its port")] = 8000
     name: Annotated[str, Meta(description="your name there; empty: one is assigned")] = ""
+    tls: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="whether in TLS; auto: if it is not this machine"),
+    ] = "auto"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

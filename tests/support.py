@@ -119,6 +119,10 @@ def _like(frame: dict, code: str, fields: dict) -> bool:
     return frame.get("code") == code and fields.items() <= frame.items()
 
 
+# What makes a certificate, as each daemon with a folder of its own does.
+FIRST = ("cryptography.x509", "cryptography.hazmat.primitives.asymmetric.ec")
+
+
 class Forked:
     """A daemon of a process that has read its modules; of `subprocess.Popen` what is used here."""
 
@@ -129,7 +133,9 @@ class Forked:
         self.stdout = os.fdopen(said)
         with Path(os.devnull).open() as nothing:
             fds = [nothing.fileno(), says, says]
-            self._start = start("chatd", *words, fds=fds, env=os.environ, cwd=str(Path.cwd()))
+            self._start = start(
+                "chatd", *words, modules=FIRST, fds=fds, env=os.environ, cwd=str(Path.cwd())
+            )
         os.close(says)
         self.pid, self.send_signal = self._start.pid, self._start.kill
 

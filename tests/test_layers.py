@@ -100,6 +100,8 @@ def wrong_arrows(module: str, source: str) -> list[str]:
 def may_use_sockets(module: str, name: str) -> bool:
     if package_of(module) in ("chatd.net", "harness") or module == "chatsh.link":
         return True
+    if module == "chatsh.secure":
+        return name in ("select", "socket", "ssl")
     if module == "chatsh.lines":
         return name == "select"  # for its standard input
     return module in ("chatd.cli", "chatd.config") and name == "socket"

@@ -42,7 +42,7 @@ def test_a_reload_takes_the_new_limits_and_drops_nobody(start, tmp_path):
     ann, bob = chatd.join("ann"), chatd.join("bob")
     limits.write_text("max_clients = 2\ngarbage = 2\n")
     chatd.signal(signal.SIGHUP)
-    chatd.says(r"^read again: the passwords and the limits\.$")
+    chatd.says(r"^read again: the passwords, the limits and the certificate\.$")
     assert full(chatd)
     ann.tell("bob", "still here")
     bob.await_("incoming", content="still here")

@@ -4,10 +4,12 @@ import os
 import stat
 
 import pytest
-from argon2 import extract_parameters
+from argon2 import extract_parameters, low_level
+from argon2.exceptions import VerifyMismatchError
+from bench import Bench
 from support import one_error, run_chatd
 
-from chatd.core.effects import Hash, Verify
+from chatd.core.effects import Account, Hash, Verify
 from chatd.passwords import (
     NOBODY,
     PasswordPool,
@@ -17,6 +19,7 @@ from chatd.passwords import (
     verify,
 )
 from chatd.wire.errors import ConfigError, PeerError
+from chatd.wire.messages import Hello
 
 
 @pytest.fixture
@@ -106,6 +109,53 @@ def test_passwords_are_compared_plain_and_hashed():
 
 def test_an_unknown_name_costs_what_a_known_one_costs():
     assert extract_parameters(NOBODY) == extract_parameters(hash_password("secret"))
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """Each comparison that argon2 really makes: the hash that it is made with."""
+    made: list[str] = []
+
+    def counting(encoded: bytes, secret: bytes, kind: low_level.Type) -> bool:
+        try:
+            good = low_level.verify_secret(encoded, secret, kind)
+        except VerifyMismatchError:
+            made.append(encoded.decode())
+            raise
+        made.append(encoded.decode())
+        return good
+
+    monkeypatch.setattr("argon2._password_hasher.verify_secret", counting)
+    return made
+
+
+BROKEN = NOBODY[:-20] + "!" + NOBODY[-19:]  # well-formed but for the end
+
+
+@pytest.mark.parametrize(
+    ("stored", "password"),
+    [
+        ("hashed", "secret"),
+        ("hashed", "guess"),
+        ("plain", "secret"),
+        ("plain", "guess"),
+        ("broken", "guess"),
+        ("no hash at all", "guess"),
+        (None, "guess"),
+    ],
+)
+def test_every_log_in_costs_one_comparison_of_the_same_cost(compared, stored, password: str):
+    """Counted, and not by the clock: known or not, right or wrong, from `hello` to the hash."""
+    kept = {"plain": "secret", "broken": BROKEN, "no hash at all": "$argon2id$x"}
+    secret = kept.get(stored) or hash_password("secret")
+    known = [Account(1, "ann", "ann", "ann", secret, filed=True)] if stored else []
+    bench = Bench(known, closed=True, checks=False)
+    conn = bench.connect()
+    bench.say(conn, Hello("ann", v=1, password=password))
+    (asked,) = bench._work
+    verify(asked.stored, asked.password)
+    (hashed,) = compared
+    assert extract_parameters(hashed) == extract_parameters(NOBODY)
 
 
 def test_the_pool_answers_each_ticket_and_wakes():

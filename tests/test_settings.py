@@ -64,6 +64,8 @@ def test_a_file_sets_what_it_says(path):
     assert load_text(path, COMMENTED + 'port = 9\nname = "ana"\n') == Settings(
         times="each", mute=("team",), servers={"work": Server("chat.example.org", 9, "ana")}
     )
+    told = load_text(path, COMMENTED + 'tls = "off"\n').servers["work"]
+    assert (told.tls, Server().tls) == ("off", "auto")
 
 
 WRONG = {

@@ -478,7 +478,11 @@ def test_every_object_is_explained_with_all_its_fields():
 
 # --- where to ---
 
-PROFILES = {"work": Server("chat.example.org", 9000, "ana"), "home": Server()}
+PROFILES = {
+    "work": Server("chat.example.org", 9000, "ana"),
+    "home": Server(),
+    "old": Server("s3", 1, tls="off"),
+}
 
 
 @pytest.mark.parametrize(
@@ -488,6 +492,8 @@ PROFILES = {"work": Server("chat.example.org", 9000, "ana"), "home": Server()}
         (Destination(), "", Destination("localhost", 8000)),
         (Destination(), "work", Destination("chat.example.org", 9000, "ana")),
         (Destination(), "home", Destination("", 8000)),
+        (Destination(), "old", Destination("s3", 1, None, tls=False)),
+        (Destination("h", tls=True), None, Destination("h", 8000, None, tls=True)),
         (Destination(), "example.org:7000", Destination("example.org", 7000)),
         (Destination(), "[::1]:7000", Destination("::1", 7000)),
         (Destination(), ":7000", Destination("", 7000)),

@@ -23,6 +23,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
     hello: Seconds = 30.0  # from connecting to `hello`, where nothing at all comes
     slow_hello: Seconds = 120.0  # ... where something came: a hundred bytes at one a second
+    handshake: Seconds = 10.0  # of TLS, from its first byte to its end
     ping: Seconds = 30.0  # between two questions whether an extended peer is there
     misses: Number = 3  # unanswered pings in a row
     probe: Seconds = 3.0  # how long the holder of a wanted name has for a sign of life

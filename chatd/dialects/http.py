@@ -28,7 +28,11 @@ REASONS = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-STATUS = {ErrorCode.HELLO_TIMEOUT: 408, ErrorCode.SHUTTING_DOWN: 503}  # the others: 500
+STATUS = {
+    ErrorCode.HELLO_TIMEOUT: 408,
+    ErrorCode.TLS_REQUIRED: 403,
+    ErrorCode.SHUTTING_DOWN: 503,
+}  # the others: 500
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _END = re.compile(rb"\r?\n\r?\n")

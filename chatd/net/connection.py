@@ -11,6 +11,8 @@ import socket
 from collections import deque
 from itertools import islice
 
+from chatd.net.tls import TlsSocket
+
 NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
 READ = 65_536  # bytes per connection and turn
 PORTION = 16_384  # ... of one that was too fast: what it sends at once is work for a turn
@@ -45,7 +47,7 @@ class Connection:
     )
 
     def __init__(self, sock: socket.socket, number: int, address: tuple[str, int]) -> None:
-        self.sock = sock
+        self.sock: socket.socket | TlsSocket = sock  # see `Loop.start_tls`
         self.id = number
         self.address = address
         self.outbox = NOTHING  # is an own one while something waits
@@ -70,6 +72,16 @@ class Connection:
     def origin(self) -> str:
         """The peer's address as people write it."""
         return origin_of(self.address)
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS, or is about to."""
+        return isinstance(self.sock, TlsSocket)
+
+    @property
+    def handshaking(self) -> bool:
+        """Whether it is not sure yet that it will."""
+        return isinstance(self.sock, TlsSocket) and self.sock.handshaking
 
     def queue(self, data: bytes) -> None:
         """Append one object; the loop writes it at the end of this turn, or later."""

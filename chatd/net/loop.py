@@ -14,7 +14,7 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -22,9 +22,11 @@ from chatd.net.connection import PORTION, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
+from chatd.net.tls import Context, TlsError, TlsSocket
 
 FD_SETSIZE = 1024
 ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who talk
+HANDSHAKES = 8  # steps of them per turn; of each one step has a signature in it, 0.4 ms
 GRACE = 10.0  # seconds for what is queued when a connection is to be closed
 LINGER = 2.0  # seconds for the peer to take our last words
 BREATH = 0.1  # seconds without accepting when not even a refusal is possible
@@ -97,6 +99,7 @@ class Loop:
         self._sources: Counter[str] = Counter()  # connections by whom limits count them for
         self.turns = Durations()  # without their waiting
         self._refusal = refusal
+        self._greeting: deque[Connection] = deque()  # whose handshakes are to go on
         self._leaving = 0  # connections that are closed from our side
         self._listeners: list[socket.socket] = []
         self._dirty: dict[Connection, None] = {}  # to be written or closed at the end of this turn
@@ -207,6 +210,25 @@ class Loop:
             connection.paused, connection.portion = True, PORTION
             self._want(connection)
             self.after(seconds, resume)
+
+    def start_tls(
+        self, connection: Connection, context: Context, first: bytes, seconds: float
+    ) -> None:
+        """Go on in TLS with a connection of which this was read; `seconds` are for the handshake.
+
+        What is queued before that is done is lost to the peer.
+        """
+        assert isinstance(connection.sock, socket.socket)
+        connection.sock = TlsSocket(
+            connection.sock,
+            context,
+            first,
+            greet=lambda: self._greet_soon(connection),
+            owing=lambda: self.queue(connection, b""),
+            again=lambda: self.after(0.0, lambda: self._serve(connection, selectors.EVENT_READ)),
+        )
+        number = connection.id
+        self.after(seconds, lambda: self._handshake_is_over(number, seconds))
 
     # --- one turn -------------------------------------------------------------------------------
 
@@ -323,6 +345,27 @@ class Loop:
             sock.recv(4096)  # unread bytes would turn the close into a reset
         sock.close()
 
+    def _greet_soon(self, connection: Connection) -> None:
+        self._greeting.append(connection)
+        if len(self._greeting) == 1:
+            self.after(0.0, self._greet)
+
+    def _greet(self) -> None:
+        """Go on with some handshakes; a flood of them must not hold up those who talk."""
+        for _ in range(min(HANDSHAKES, len(self._greeting))):
+            connection = self._greeting[0]
+            assert isinstance(connection.sock, TlsSocket)
+            connection.sock.its_turn = True
+            self._serve(connection, selectors.EVENT_READ)
+            self._greeting.popleft()
+        if self._greeting:
+            self.after(0.0, self._greet)
+
+    def _handshake_is_over(self, number: int, seconds: float) -> None:
+        connection = self.connections.get(number)
+        if connection and connection.handshaking:
+            self._broken(connection, f"tls: no handshake within {seconds:g} seconds")
+
     # --- reading --------------------------------------------------------------------------------
 
     def _serve(self, connection: Connection, events: int) -> None:
@@ -339,7 +382,7 @@ class Loop:
         try:
             data = connection.read()
         except OSError as error:
-            self._broken(connection, "reset" if error.errno == errno.ECONNRESET else "timeout")
+            self._broken(connection, _why(error))
             return
         if connection.hung_up:
             if data == b"":
@@ -452,6 +495,12 @@ class Loop:
         self._sources[whom] -= 1
         if not self._sources[whom]:
             del self._sources[whom]
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, TlsError):
+        return str(error)
+    return "reset" if error.errno == errno.ECONNRESET else "timeout"
 
 
 def _tune(sock: socket.socket) -> None:

@@ -24,6 +24,7 @@ class ErrorCode(IntEnum):
     BAD_TOKEN = 110
     HELLO_FIRST = 111
     HELLO_TIMEOUT = 112
+    TLS_REQUIRED = 113
     NOT_JSON = 201
     UNKNOWN_CODE = 202
     MISSING_FIELD = 203
@@ -77,6 +78,9 @@ FAULTS: dict[ErrorCode, Fault] = {
     ErrorCode.BAD_TOKEN: Fault("That token is not known; this is a fresh session."),
     ErrorCode.HELLO_FIRST: Fault('Say hello first: {{"code": "hello", "name": "..."}}'),
     ErrorCode.HELLO_TIMEOUT: Fault("No hello within {seconds:g} seconds.", fatal=True),
+    ErrorCode.TLS_REQUIRED: Fault(
+        "This server is spoken to in TLS alone; chatsh does so with --tls.", fatal=True
+    ),
     ErrorCode.NOT_JSON: Fault("That is not a JSON object: {why}."),
     ErrorCode.UNKNOWN_CODE: Fault('The code "{code}" is not known here.'),
     ErrorCode.MISSING_FIELD: Fault('The field "{field}" is missing.'),

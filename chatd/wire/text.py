@@ -104,3 +104,12 @@ def timestamp(milliseconds: int) -> str:
     """A moment since 1970 as RFC 3339 in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Of a certificate in DER, written as ssh writes those of its keys, to be compared by eye."""
+    import hashlib  # few programs need it
+    from base64 import b64encode
+
+    digest = hashlib.sha256(certificate).digest()
+    return f"SHA256:{b64encode(digest).decode().rstrip('=')}"
