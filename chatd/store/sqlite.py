@@ -491,12 +491,15 @@ def _lengthen(path: Path) -> None:
     What stands behind the last valid frame is read by nobody (sqlite.org/fileformat2.html, 4.1),
     and no lock is lost by closing this file: those are on the database and its -shm.
     """
-    with contextlib.suppress(OSError), path.open("r+b") as file:  # a full disk is told when asked
-        missing = WAL - file.seek(0, os.SEEK_END)
-        if missing > 0:
-            file.write(bytes(missing))
-            file.flush()
+    with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
+        length = file.seek(0, os.SEEK_END)
+        missing = bytes(max(0, WAL - length))
+        try:
+            if file.write(missing) < len(missing):
+                file.truncate(length)  # the little that is left is for messages
             os.fsync(file.fileno())
+        except OSError:
+            file.truncate(length)
 
 
 def _lock(folder: Path) -> int:
