@@ -181,24 +181,6 @@ def test_a_plain_session_ends_as_at_a_restart_and_the_others_are_told(chatd, pee
     assert said_of_people(ann)[-1] == "pat has joined."
 
 
-def test_whoever_does_not_come_back_is_lost_in_the_end(start, peers):
-    chatd = start("--grace", "0")  # then nobody waits longer than an upgrade needs
-    ann, ben = peers(chatd, "ann"), chatd.join("ben")
-    settle(ann)
-    chatd.upgrade()
-    assert ben.rest()[-1] == {
-        "code": "bye",
-        "reason": "shutdown",
-        "text": "The server is being upgraded; come back at once.",
-        "reconnect": True,
-        "after_s": 0,
-    }
-    wire = chatd.join("cleo")
-    assert wire.await_("notice", kind="lost")["name"] == "ben"
-    settle(ann)
-    assert said_of_people(ann)[-1] == "ben has lost its connection."
-
-
 def test_whoever_connects_meanwhile_waits_and_is_served(planned, plan):
     plan.write_text("gate")
     gate = plan.with_suffix(".gate")

@@ -26,6 +26,7 @@ class Expected(Struct, frozen=True):
     number: int  # of the account
     name: str
     received: int  # seq
+    here: bool  # until the upgrade; else lost shortly before it
     assigned: Account | None = None  # ... which no store has
 
 
@@ -61,7 +62,8 @@ def hand_over(hub: Hub, now: Now) -> tuple[Handed, list[Effect]]:
 def _expected(hub: Hub, number: int, name: str) -> Expected:
     account = hub.accounts.numbered(number)
     received = hub.positions.begin(number, hub.seq)
-    return Expected(number, name, received, account if account and account.assigned else None)
+    assigned = account if account and account.assigned else None
+    return Expected(number, name, received, hub.is_here(number), assigned)
 
 
 def _let_go(hub: Hub, session: Session) -> list[Effect]:
@@ -78,7 +80,8 @@ def expect(hub: Hub, handed: Handed, now: Now) -> list[Effect]:
         if one.assigned:
             hub.accounts.know(one.assigned)
         hub.positions.begin(one.number, one.received)
-        hub.expected[one.number] = one.name
+        if one.here:
+            hub.expected[one.number] = one.name
         hub.departed[one.number] = (one.name, now.monotonic + seconds)
     hub.guest_numbers.update(handed.guests)
     return [Alarm(seconds, "grace", one.number) for one in handed.people]
