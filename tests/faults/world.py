@@ -9,6 +9,7 @@ from collections import Counter, deque
 from pathlib import Path
 from random import random
 
+import psutil
 from plan import BLOWS, Plan
 from proxy import Proxy
 from talker import Client
@@ -34,9 +35,11 @@ class World:
         self._faults = deque(plan.faults)
         self._blows: asyncio.Queue[str] = asyncio.Queue()  # that are due
         self.pid = 0  # of the process that serves
+        self.idle_fds = 0  # of a daemon that has just started
         self._joined: asyncio.Queue[Client] = asyncio.Queue()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task] = []
+        self._people: list[asyncio.Task] = []
         self._killing = False
 
     # --- its course -----------------------------------------------------------------------------
@@ -77,7 +80,7 @@ class World:
         await proxy.listen()
         client = self.by_name[name] = Client(self, name, self.plan.messages[name], proxy.port)
         self.clients.append(client)
-        self._tasks.append(asyncio.create_task(client.run()))
+        self._people.append(asyncio.create_task(client.run()))
         await self.unless_broken(self._joined.get())
 
     def joined(self, client: Client) -> None:
@@ -87,19 +90,25 @@ class World:
     async def unless_broken(self, awaitable) -> None:
         """Wait for this, but not when a task has failed: its exception is raised instead."""
         wanted = asyncio.ensure_future(awaitable)
-        done, _ = await asyncio.wait({wanted, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {wanted, *self._tasks, *self._people}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for one in done:
             one.result()
 
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def leave(self) -> None:
+        """Everybody goes, without a word."""
         for proxy in self.proxies:
             await proxy.close()
+        await _cancelled(self._people)
+        self.proxies.clear()
+        self._people.clear()
+
+    async def close(self) -> None:
+        await self.leave()
+        await _cancelled(self._tasks)
         self._killing = True
         self._strike_dead()
-        await self._daemon.wait()
+        await self._daemon.communicate()
 
     # --- progress -------------------------------------------------------------------------------
 
@@ -151,6 +160,7 @@ class World:
                 self.port = int(said[-1].rpartition(" ")[2])
             elif said[-1].startswith("data: "):
                 self.pid = self._daemon.pid
+                self.idle_fds = self.idle_fds or psutil.Process(self.pid).num_fds()
                 self._gone = asyncio.Event()
                 self._tasks.append(asyncio.create_task(self._watch(self._daemon, said)))
                 self.up.set()
@@ -211,3 +221,9 @@ class World:
             sys.executable, "-m", "chatd", "upgrade", "--data", str(self._folder / "data"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
+
+
+async def _cancelled(tasks) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
