@@ -115,9 +115,11 @@ def test_talk_goes_on_over_upgrades_once_in_order_and_nobody_leaves_or_joins(pla
 
 def test_who_asks_is_told_both_versions_and_processes(planned, plan):
     plan.write_text("9.9.9")
+    fds = psutil.Process(planned.pid).num_fds()
     done = ask_upgrade(planned.data)
     old = planned.pid
     planned.upgrade(done)
+    assert psutil.Process(planned.pid).num_fds() == fds
     assert re.fullmatch(
         rf"upgraded from chatd \d+\.\d+\.\d+, process {old} to chatd 9\.9\.9, process \d+\n",
         done.stdout,
@@ -226,7 +228,7 @@ def test_where_the_new_program_fails_the_old_one_goes_on(
     ann, ben = peers(chatd, "ann"), peers(chatd, "ben")
     ann.send(Outgoing("ben", "before"))
     settle(ann, ben)
-    before = said_of_people(ann)
+    before, fds = said_of_people(ann), psutil.Process(chatd.pid).num_fds()
     plan.write_text(version)
     done = ask_upgrade(chatd.data)
     assert (done.returncode, done.stdout) == (1, "")
@@ -238,6 +240,7 @@ def test_where_the_new_program_fails_the_old_one_goes_on(
     assert said_of_people(ann) == before
     assert chatd.log().count("event=upgrade failed=") == 1
     assert psutil.Process(chatd.pid).children() == []
+    assert psutil.Process(chatd.pid).num_fds() == fds
     if version != "silent":  # no good program is as fast as that one was asked to be
         plan.write_text("9.9.9")
         chatd.upgrade()
