@@ -198,7 +198,6 @@ class Daemon:
             if number == signal.SIGHUP and self._fd is None:
                 self._reload()
             elif not self._stopping:
-                self._upgrades.give_up("it was told to stop meanwhile")
                 self._run(self._hub.shut_down(number.name, self._now()))
 
     def _reload(self) -> None:
@@ -435,6 +434,7 @@ class Daemon:
         self._run(self._hub.alarm(effect.kind, effect.conn, self._now()))
 
     def _stop(self, effect: Stop) -> None:
+        self._upgrades.give_up("it was told to stop meanwhile")
         notify("STOPPING=1")
         self.loop.stop_listening()
         self._end_soon(effect.reason)
