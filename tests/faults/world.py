@@ -213,8 +213,10 @@ class World:
         asking = await self._ask_upgrade()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asking.wait(), random() * AMID)
-        await self._kill()
+        with contextlib.suppress(ProcessLookupError):
+            asking.kill()  # one that is slow to start would ask the next daemon
         await asking.communicate()
+        await self._kill()
 
     async def _ask_upgrade(self):
         return await asyncio.create_subprocess_exec(
