@@ -69,6 +69,16 @@ def end_of(process: subprocess.Popen) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
+def at_the_gate(planned, plan: Path) -> tuple[subprocess.Popen, Path]:
+    """An upgrade whose new process stands before the database until something is written there."""
+    plan.write_text("gate")
+    gate = plan.with_suffix(".gate")
+    os.mkfifo(gate)
+    process = asking(planned.data)
+    planned.says("^at the gate$")
+    return process, gate
+
+
 def settle(*peers: Peer) -> None:
     """Everything that was on its way to them is there."""
     for peer in peers:
@@ -184,11 +194,7 @@ def test_a_plain_session_ends_as_at_a_restart_and_the_others_are_told(chatd, pee
 
 
 def test_whoever_connects_meanwhile_waits_and_is_served(planned, plan):
-    plan.write_text("gate")
-    gate = plan.with_suffix(".gate")
-    os.mkfifo(gate)
-    process = asking(planned.data)
-    planned.says("^at the gate$")
+    process, gate = at_the_gate(planned, plan)
     wires = [planned.wire().send("hello", name=f"user{n}", v=1) for n in range(50)]
     gate.write_text("open")
     planned.upgrade(end_of(process))
@@ -282,11 +288,7 @@ def test_a_daemon_that_is_stopped_meanwhile_stops(planned, plan):
 
 
 def test_a_signal_that_comes_too_late_is_for_the_new_one(planned, plan):
-    plan.write_text("gate")
-    gate = plan.with_suffix(".gate")
-    os.mkfifo(gate)
-    process = asking(planned.data)
-    planned.says("^at the gate$")
+    process, gate = at_the_gate(planned, plan)
     planned.signal(signal.SIGTERM)
     gate.write_text("open")
     assert end_of(process).returncode == 0
