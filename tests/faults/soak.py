@@ -35,7 +35,8 @@ MESSAGES = 600  # of a round
 CUTS = 24
 ROUGH = {"kill": 1, "reload": 1, "upgrade": 1, "powercut": 1}
 STEADY = {"reload": 1}
-LIMITS = "queue = 200\npurge = 10\n"
+# What waits for its time is memory too: with times this short it is soon as much as it will be.
+LIMITS = "queue = 200\npurge = 10\nhello = 10\nslow_hello = 20\nreading = 60\n"
 KEPT = "20M"  # of the log, so that old messages are forgotten meanwhile
 FLAT = 1.05
 SAMPLES = 30  # at least; and one per minute
