@@ -21,10 +21,10 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import psutil
+from flat import FLAT, growth
 from plan import Plan
 from verdict import Verdict
 from visitors import Visitors
@@ -38,7 +38,6 @@ STEADY = {"reload": 1}
 # What waits for its time is memory too: with times this short it is soon as much as it will be.
 LIMITS = "queue = 200\npurge = 10\nhello = 10\nslow_hello = 20\nreading = 60\n"
 KEPT = "20M"  # of the log, so that old messages are forgotten meanwhile
-FLAT = 1.05
 SAMPLES = 30  # at least; and one per minute
 PATIENCE = 300.0  # seconds for a round, and for the last descriptor
 
@@ -81,6 +80,7 @@ class Soak:
 
     async def run(self) -> None:
         await self._world.begin()
+        self._began = time.monotonic()
         watching = asyncio.create_task(self._watch())
         visiting = asyncio.create_task(self._visitors.run())
         try:
@@ -123,6 +123,8 @@ class Soak:
                 rss, fds, cpu = daemon.memory_info().rss, daemon.num_fds(), daemon.cpu_times()
             except psutil.Error:
                 continue  # it was killed just now
+            if not rss:
+                continue  # ... and nobody has asked yet how it ended
             before = self._samples[-1] if self._samples else None
             self._samples.append(Sample(self._at, rss, fds, cpu.user + cpu.system, self._steady))
             print(self._samples[-1].line(before), f" {self.totals['rounds']} rounds", flush=True)
@@ -138,13 +140,12 @@ class Soak:
 
     def _judge_memory(self) -> None:
         steady = [one.rss for one in self._samples if one.steady]
-        third = len(steady) // 3
-        if not third:
+        grown = growth(steady)
+        if grown is None:
             self.wrong.append("too short to judge the memory")
             return
-        second, last = median(steady[third : 2 * third]), median(steady[2 * third :])
-        print(f"memory: {second / 1e6:.1f} MB, then {last / 1e6:.1f} MB ({last / second - 1:+.1%})")
-        if last > FLAT * second:
+        print(f"memory: {steady[-1] / 1e6:.1f} MB, {grown:+.1%} behind the warm-up")
+        if grown > FLAT:
             self.wrong.append("the memory is not flat")
 
     def line(self) -> str:
