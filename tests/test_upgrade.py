@@ -156,6 +156,7 @@ def test_drafts_stay_and_shells_show_nothing(shells, chatd):
     shells.at(ann, f"{PROMPT} not sent yet")
     ann.enter("")
     shells.sees(ben, "ann: not sent yet")
+    shells.sees(ann, "ann: not sent yet")
     rows = [row for row in ann.rows if row.strip() and PROMPT not in row]
     begin = rows.index("ben has joined.")
     assert rows[begin + 1 :] == ["ben: before", "ben: behind it", "ann: not sent yet"]
