@@ -269,9 +269,7 @@ class Daemon:
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
             self._run(told(ticket, answer, self._now()))  # type: ignore[arg-type]
-        while self._tell_news() or self._flush() or self._answer():
-            pass
-        self._deliver()
+        self._keep_and_deliver()
         for conn in _taken_out(self._peers.overrun):
             self._run(self._hub.not_reading(conn, self._now()))
             self._peers.abort(conn)
@@ -311,9 +309,7 @@ class Daemon:
         self._run(effects)
         self.retired = self._upgrades.retired(self._sockets, handed, self._signals)
         self._end_soon("upgrade")
-        while self._flush() or self._answer():
-            pass
-        self._deliver()
+        self._keep_and_deliver()
 
     def drained(self, connection: Connection) -> bool:
         """See `Application`."""
@@ -363,8 +359,10 @@ class Daemon:
                 self._tell_stalled()
         return bool(completions)
 
-    def _deliver(self) -> None:
-        """Queue what was decided; whoever is found to be slow by it goes on from the log."""
+    def _keep_and_deliver(self) -> None:
+        """Commit, and queue what was decided; whoever is slow by it goes on from the log."""
+        while self._tell_news() or self._flush() or self._answer():
+            pass
         self._log.flush()
         self._peers.flush(last=True)
         self._tell_stalled()
