@@ -7,6 +7,7 @@ BIN    := .venv/bin
 JOBS   ?= 4
 SEED   ?= 1
 ROUNDS ?= 100
+MINUTES ?= 30
 BENCH  ?=
 TIME   ?= 60
 FUZZ   ?=
@@ -59,6 +60,9 @@ faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lo
 properties: .venv/dev.stamp ## what holds of whatever is drawn, with ten times the examples
 	$(BIN)/python -m pytest -n $(JOBS) -m hypothesis --hypothesis-profile=many tests
 
+soak: .venv/dev.stamp   ## MINUTES of mixed load with faults; memory, descriptors, nothing lost
+	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES) --seed $(SEED)
+
 selectors: .venv/dev.stamp  ## run every test on each selector that this machine has
 	for one in $$($(BIN)/python -c 'from chatd.net.loop import SELECTORS; print(*SELECTORS)'); do \
 		echo "== $$one"; CHATD_SELECTOR=$$one $(BIN)/python -m pytest -q -n $(JOBS) || exit 1; done
@@ -87,4 +91,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove properties selectors faults fuzz lint types check clean bench bench-startup
+.PHONY: help chat demo shots test prove properties selectors faults soak fuzz lint types check clean bench bench-startup

@@ -7,24 +7,28 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TextIO
 
 from chatd import certificate
-from chatd.config import Config, parse, parse_transfer
-from chatd.daemon import Daemon, check_operators, filed_accounts, say_error
+from chatd.config import Config, parse, parse_transfer, parse_upgrade
+from chatd.daemon import Daemon, check_operators, filed_accounts, first_number, say_error
 from chatd.log import ServerLog
+from chatd.net.handover import Door
 from chatd.net.listen import listen, raise_descriptor_limit
 from chatd.passwords import set_password
 from chatd.store.base import Store
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 from chatd.store.transfer import backup, export, import_
+from chatd.upgrade import DOOR, Retired, Start, request, succeed
 from chatd.wire.errors import ChatError, ConfigError, StoreError
 
 REFUSED = 2  # the exit code for whatever keeps the daemon from starting
+NOT_UPGRADED = 1  # ... for an upgrade that failed, or for which there is no daemon
 INTERRUPTED = 130  # ... for Ctrl-C where there is nothing to finish, as shells give it
 
 
@@ -42,26 +46,52 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(config: Config) -> int:
-    """Listen, open the store, and run until stopped."""
+    """Listen, or succeed another process, and serve until stopped, or succeeded in turn."""
     raise_descriptor_limit()
-    sockets = _listen(config)
-    port: int = sockets[0].getsockname()[1]
+    start = succeed(config) or Start(_listen(config))
+    while True:
+        code, retired = _serve(config, start)
+        if retired is None:
+            return code
+        go_on = retired.hand_over()
+        if go_on is None:
+            return 0
+        start = go_on
+
+
+def _serve(config: Config, start: Start) -> tuple[int, Retired | None]:
+    """Open the store and run; the exit code, or what is to be handed over."""
+    port: int = start.sockets[0].getsockname()[1]
     folder = config.data_for(port)
-    store = _open_store(config, folder)
-    log = ServerLog(config.log or folder / "server.log")
-    try:
-        numbers = count(store.first_free_number())
+    with ExitStack() as ending:
+        store = _open_store(config, folder)
+        ending.callback(store.close)
+        log = ServerLog(config.log or folder / "server.log")
+        ending.callback(log.close)
+        numbers = count(first_number(store, start.handed))
         accounts = filed_accounts(config, store.accounts(), lambda: next(numbers))
         check_operators(config, [*store.accounts(), *accounts])
         reading = partial(certificate.read, config.tls, folder)
-        daemon = Daemon(config, store, log, passwords=accounts, certificate=reading)
-        daemon.loop.listen_on(sockets)
+        daemon = Daemon(
+            config, store, log, passwords=accounts, certificate=reading, handed=start.handed
+        )
         assert daemon.certificate is not None
         shown = daemon.certificate.fingerprint
-        return daemon.run(greeting(config, port, folder, log.path, shown))
-    finally:
-        store.close()
-        log.close()
+        door = start.door or _build_door(config, folder)
+        said = greeting(config, port, folder, log.path, shown)
+        code = daemon.run(start._replace(door=door), said)
+        if door and not daemon.retired:
+            door.close()
+        return code, daemon.retired
+
+
+def _build_door(config: Config, folder: Path) -> Door | None:
+    """Where an upgrade can be asked for; what is only in memory cannot be handed over."""
+    if config.store == "memory":
+        return None
+    with suppress(OSError):  # a file system without sockets: the rest works
+        return Door.build(folder / DOOR)
+    return None
 
 
 def _open_store(config: Config, folder: Path) -> Store:
@@ -93,6 +123,16 @@ def greeting(config: Config, port: int, folder: Path, log: Path, fingerprint: st
         lines.append(f"join from elsewhere: chatsh {socket.gethostname()} {port} NAME")
     lines += [f"log: {log}", f"data: {folder}", f"certificate: {fingerprint}"]
     return "\n".join(lines)
+
+
+def upgrade(words: Sequence[str]) -> int:
+    """Let a new process take over; `chatd upgrade [--data DIR | --port N]`."""
+    done = request(parse_upgrade(words))
+    if done.failed:
+        print(f"chatd: not upgraded: {done.failed}", file=sys.stderr)
+        return NOT_UPGRADED
+    print(f"upgraded from {done.old} to {done.new}")
+    return 0
 
 
 def passwd(words: Sequence[str]) -> int:
@@ -181,6 +221,7 @@ def _private(path: str, flags: int) -> int:
 
 STANDARD = "-"  # standard input or output in place of a file
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "upgrade": upgrade,
     "passwd": passwd,
     "export": export_store,
     "import": import_store,

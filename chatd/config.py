@@ -29,7 +29,8 @@ chatd passwd FILE NAME    adds NAME to a password file, or changes its password
 chatd export FILE         writes everything stored as JSON lines, also while chatd runs
 chatd import FILE         fills an empty data folder with what was exported
 chatd backup FILE         copies the database, also while chatd runs
-                          (these three take --data DIR, or --port N for the default folder)
+chatd upgrade             lets a new process take over from the one that runs; nobody is cut off
+                          (these four take --data DIR, or --port N for the default folder)
 
 Joining, from this machine: chatsh localhost PORT NAME
 """
@@ -118,11 +119,20 @@ def parse_transfer(command: str, argv: Sequence[str]) -> tuple[str, Path]:
     """The file and the data folder of `chatd export`, `import` and `backup`."""
     parser = _Parser(prog=f"chatd {command}")
     parser.add_argument("file", metavar="FILE", help="- for standard input or output")
+    args, folder = _parse_folder(parser, argv)
+    return args.file, folder
+
+
+def parse_upgrade(argv: Sequence[str]) -> Path:
+    """The data folder of `chatd upgrade`."""
+    return _parse_folder(_Parser(prog="chatd upgrade"), argv)[1]
+
+
+def _parse_folder(parser: _Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Path]:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the daemon's data folder")
     parser.add_argument("--port", default=str(DEFAULT_PORT), help="whose default folder is meant")
     args = parser.parse_args(argv)
-    port = _port(args.port)
-    return args.file, Config(data=args.data).data_for(port)
+    return args, Config(data=args.data).data_for(_port(args.port))
 
 
 class _Parser(argparse.ArgumentParser):

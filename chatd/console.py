@@ -38,7 +38,10 @@ SHOWN: dict[str, str] = {
     "storage": "cannot store: {reason}",
     "reload": "read again: the passwords, the limits and the certificate.",
     "not reloaded": "everything stays as it was: {failed}",
+    "upgrade": "chatd {version}, process {pid}, takes over.",
+    "not upgraded": "not upgraded: {failed}",
 }
+FAILING = {"reload": "not reloaded", "upgrade": "not upgraded"}
 REASONS = {
     "quit": "quit", "eof": "lost", "reset": "lost", "timeout": "lost", "idle": "lost", "tls": "lost"
 }  # fmt: skip
@@ -51,8 +54,8 @@ def as_line(event: str, fields: Fields) -> str | None:
     elif event == "message":
         event = "broadcast" if fields["to"] == "*" else "direct"
         fields = {"text": "(not shown)", **fields}
-    elif event == "reload" and "failed" in fields:
-        event = "not reloaded"
+    elif event in FAILING and "failed" in fields:
+        event = FAILING[event]
     shown = SHOWN.get(event)
     if shown is None:
         return None

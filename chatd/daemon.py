@@ -38,6 +38,7 @@ from chatd.core.effects import (
     Tell,
     Verify,
 )
+from chatd.core.handover import Handed, at_the_door, expect, hand_over
 from chatd.core.hub import Hub, Kept, Setup
 from chatd.core.limits import Limits, Sparse, is_loopback
 from chatd.dialects.http import REASONS, Request
@@ -45,6 +46,7 @@ from chatd.dialects.json import extended
 from chatd.log import ServerLog
 from chatd.net.connection import Connection, origin_of
 from chatd.net.durations import Durations
+from chatd.net.handover import Listeners
 from chatd.net.listen import source
 from chatd.net.loop import Loop
 from chatd.net.notify import notify
@@ -52,12 +54,14 @@ from chatd.pages import Pages, Sources
 from chatd.passwords import PasswordPool, read_file
 from chatd.peers import Items, Peers
 from chatd.store.base import Store
+from chatd.upgrade import Program, Retired, Start, Upgrades
 from chatd.wire.errors import ConfigError, ErrorCode, PeerError
 from chatd.wire.messages import Bye, Error
 
 MS_PER_DAY = 24 * 3600 * 1000
 FAREWELL = 1.5  # seconds for the last words of a shutdown
 SOON = 0.01  # seconds for positions until they are stored
+AT_THE_DOOR = 1.0  # seconds for those who have connected already when a new process is ready
 PRINTING = 0.3  # seconds for the last lines of the terminal
 SPARSE = ("refused", "unreadable", "delayed")  # events that a flood brings
 REFUSALS = (400, 403, 404, 405, 408, 431)  # answers over HTTP that are told to the log
@@ -80,6 +84,7 @@ class Daemon:
         *,
         passwords: Sequence[Account] = (),
         certificate: Callable[[], Certificate] | None = None,
+        handed: Handed | None = None,
     ) -> None:
         """`certificate` reads it, now and at each reload. Raises `ConfigError`."""
         self._config = config
@@ -88,7 +93,7 @@ class Daemon:
         refusal = extended(Error.of(PeerError(ErrorCode.SERVER_FULL), fatal=True))
         limits = read_limits(config)
         self.loop = Loop(self, config.selector, max_clients=limits.max_clients, refusal=refusal)
-        kept = _kept(store, passwords)
+        kept = _kept(store, passwords, handed)
         setup = _setup(config, store, limits)
         self._hub = Hub(
             setup, kept, lambda: secrets.token_urlsafe(24), self._now(), self._note_error
@@ -111,6 +116,14 @@ class Daemon:
         self._storage_failed = False
         self._sparse = {event: Sparse() for event in SPARSE}
         self._no_place = dict.fromkeys(NO_PLACE, 0)  # who was refused at the door, by why
+        self._upgrades = Upgrades(
+            self.loop,
+            refuse=self._why_no_upgrade,
+            failed=self._upgrade_failed,
+            ready=self._retire,
+        )
+        self._sockets: Listeners = []  # on which a new process will accept
+        self.retired: Retired | None = None  # it is to be handed over when this has run
         self._printer = Printer()
         self._fd = terminal()
         self._console = Console(-1 if self._fd is None else self._fd, self._printer.say)
@@ -129,27 +142,39 @@ class Daemon:
             Stop: self._stop,
         }
         self._run(self._hub.replace_passwords(passwords, self._now()))
+        if handed:
+            self._run(expect(self._hub, handed, self._now()))
 
     def _now(self) -> Now:
         return Now(*self.loop.now())
 
     # --- its life -------------------------------------------------------------------------------
 
-    def run(self, greeting: str) -> int:
+    def run(self, start: Start, greeting: str) -> int:
         """Serve until told to stop; 0, or 1 after an error of ours that ended it."""
         self._take_signals()
+        self._signals += start.held
+        self.loop.listen_on(start.sockets)
+        if start.door:
+            self._upgrades.answer(start.door)
         if self._fd is not None:
             self.loop.watch(self._fd, self._typed)
         about = {"version": __version__, "pid": os.getpid(), **self._shown_certificate()}
         self._happened("start", about)
         self._printer.say(greeting)
         self._printer.flush()
-        notify("READY=1", f"STATUS={greeting.splitlines()[0]}")
+        if start.failed:
+            self._upgrade_failed(start.failed)
+        if start.serving:
+            start.serving()
+        else:
+            notify("READY=1", f"STATUS={greeting.splitlines()[0]}")
         self._run(self._hub.purge(self._now()))
         _spare_the_collector()
         try:
             return self._serve()
         finally:
+            signal.set_wakeup_fd(-1)
             self.loop.close()
             self._pool.close()
             self._printer.close(PRINTING)
@@ -185,12 +210,12 @@ class Daemon:
             signal.signal(number, signal.SIG_IGN)
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
-        if self._stopping and number != signal.SIGHUP:
+        if self._stopping and number != signal.SIGHUP and not self.retired:
             os._exit(128 + number)  # asked a second time: at once
         self._signals.append(number)
 
     def _obey_signals(self) -> None:
-        while self._signals:
+        while self._signals and not self.retired:
             number = signal.Signals(self._signals.pop(0))
             if number == signal.SIGHUP and self._fd is None:
                 self._reload()
@@ -307,15 +332,47 @@ class Daemon:
         for ticket, answer in self._pool.answers():
             told = self._hub.verified if isinstance(answer, bool) else self._hub.hashed
             self._guarded(0, partial(told, ticket, answer, self._now()))  # type: ignore[arg-type]
-        while self._tell_news() or self._flush() or self._answer():
-            pass
-        self._deliver()
+        self._keep_and_deliver()
         for conn in _taken_out(self._peers.overrun):
             self._peers.abort(conn)  # first: what the hub would close would be waited for
             self._guarded(conn, partial(self._hub.not_reading, conn, self._now()))
+        if self._sockets and not self._stopping:
+            self._hand_over()
         self._peers.flush()
         self._log.flush()
         self._printer.flush()
+
+    # --- a new process takes over ---------------------------------------------------------------
+
+    def _why_no_upgrade(self) -> str:
+        if os.getpid() == 1:
+            return "it is process 1 of a container, which would end with it: start a new container"
+        if self._fd is not None:
+            return "it runs on a terminal, which would lose it: stop it there, start the new one"
+        return "it is shutting down" if self._stopping else ""
+
+    def _upgrade_failed(self, why: str) -> None:
+        self._happened("upgrade", {"failed": why})
+        self._log.flush()  # whoever has asked looks there
+        notify("READY=1", f"STATUS=not upgraded: {why}")
+
+    def _retire(self, new: Program) -> None:
+        """The new program is ready: those who are about to come in are the last."""
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(self.loop.clock() * 1e6)}")
+        self._happened("upgrade", {"version": new.version, "pid": new.pid})
+        self._sockets = self.loop.stop_accepting()
+        self._deadline = self.loop.clock() + AT_THE_DOOR
+        self.loop.after(AT_THE_DOOR, lambda: None)
+
+    def _hand_over(self) -> None:
+        """Everything is kept and answered: let everybody go, unless somebody is coming in."""
+        if at_the_door(self._hub) and self.loop.clock() < self._deadline:
+            return
+        handed, effects = hand_over(self._hub, self._now())
+        self._run(effects)
+        self.retired = self._upgrades.retired(self._sockets, handed, self._signals)
+        self._end_soon("upgrade")
+        self._keep_and_deliver()
 
     def drained(self, connection: Connection) -> bool:
         """See `Application`."""
@@ -365,8 +422,10 @@ class Daemon:
                 self._tell_stalled()
         return bool(completions)
 
-    def _deliver(self) -> None:
-        """Queue what was decided; whoever is found to be slow by it goes on from the log."""
+    def _keep_and_deliver(self) -> None:
+        """Commit, and queue what was decided; whoever is slow by it goes on from the log."""
+        while self._tell_news() or self._flush() or self._answer():
+            pass
         self._log.flush()
         self._peers.flush(last=True)
         self._tell_stalled()
@@ -457,11 +516,16 @@ class Daemon:
         self._run(self._hub.alarm(effect.kind, effect.conn, self._now()))
 
     def _stop(self, effect: Stop) -> None:
-        self._stopping = effect.reason
+        self._upgrades.give_up("it was told to stop meanwhile")
         notify("STOPPING=1")
+        self.loop.stop_listening()
+        self._end_soon(effect.reason)
+
+    def _end_soon(self, reason: str) -> None:
+        """No later than the last words are out, or their time is over."""
+        self._stopping = reason
         self._deadline = self.loop.clock() + FAREWELL
         self.loop.after(FAREWELL, lambda: None)
-        self.loop.stop_listening()
 
     def _happened(self, event: str, fields: Any) -> None:
         if event in SPARSE:
@@ -495,9 +559,14 @@ def _taken_out(conns: dict[int, None]) -> list[int]:
     return taken
 
 
-def _kept(store: Store, passwords: Sequence[Account]) -> Kept:
+def first_number(store: Store, handed: Handed | None) -> int:
+    """A number that no account of the store has, nor one of the process before."""
+    return max(store.first_free_number(), handed.first_number if handed else 0)
+
+
+def _kept(store: Store, passwords: Sequence[Account], handed: Handed | None) -> Kept:
     """The state of the store; numbers go on behind those of the password file."""
-    first_number = max([store.first_free_number(), *(one.number + 1 for one in passwords)])
+    first = max([first_number(store, handed), *(one.number + 1 for one in passwords)])
     return Kept(
         accounts=store.accounts(),
         groups=store.groups(),
@@ -505,7 +574,7 @@ def _kept(store: Store, passwords: Sequence[Account]) -> Kept:
         waiting=store.waiting(),
         seq=store.last_seq(),
         purged=store.purged(),
-        first_number=first_number,
+        first_number=first,
     )
 
 

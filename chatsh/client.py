@@ -186,6 +186,7 @@ class Client:
         self.password = password
         self.opened = False  # between welcome and the end of the session
         self.extended = False
+        self.called_back = False  # by the last word of a server that another program succeeds
         self.limits = Limits()  # what the server takes
         self.users: tuple[str, ...] = ()  # who is here, as far as the server told
         self.groups: tuple[str, ...] = ()  # which groups we are in
@@ -211,7 +212,7 @@ class Client:
 
     def hello(self) -> None:
         """Begin a session on a fresh connection, the first one or the next."""
-        self.opened = False
+        self.opened = self.called_back = False
         self._framer = Framer(MAX_FRAME)
         self._segments.clear()
         self._write(
@@ -466,6 +467,7 @@ class Client:
 
     def _said_goodbye(self, bye: Bye) -> None:
         self.opened = False
+        self.called_back = bye.reconnect and bye.reason == "shutdown"
         self._events.append(bye)
 
     _HANDLERS: ClassVar[dict[type[Message], Callable[[Client, Any], None]]] = {

@@ -121,6 +121,7 @@ class Conversation:
         self._front = front
         self._mode = Mode.GENERAL
         self._down = False  # the link is lost and being opened again
+        self._called_back = False  # ... or about to be, without anybody's notice
         self._silent: set[str] = set()  # ids of requests that nobody typed
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
@@ -383,6 +384,9 @@ class Conversation:
         return render.groups(answered.reply, asked=asked.op)
 
     def _goodbye(self, bye: Bye) -> None:
+        self._called_back = self.keeper.called_back
+        if self._called_back:
+            return
         if bye.reason != "quit":
             text = render.SHUTDOWN if bye.reason == "shutdown" else bye.text
             self._front.show(render.complaint(text))
@@ -397,10 +401,12 @@ class Conversation:
             self.keeper.hurry()
 
     def _opened(self, opened: Opened) -> None:
-        if self._down:
-            self._down = False
+        down, called_back = self._down, self._called_back
+        self._down = self._called_back = False
+        if down:
             self._front.refresh()
             self._front.show(render.notice(render.CONNECTED_AGAIN))
+        if down or called_back:  # others may have gone, or come, meanwhile
             self._silent.add(self._link.send(Who()))
         if opened.gap:
             self._front.show(render.complaint(render.GAP))

@@ -554,33 +554,45 @@ class Keeper:
         while True:
             while self.link.read():
                 pass
-            lost = self.link.client.opened  # nobody said goodbye
+            lost = self.link.client.opened or self.called_back  # else somebody said goodbye
             self.link.drop()
             if self._stopping or not lost or not self._come_back():
                 return
 
+    @property
+    def called_back(self) -> bool:
+        """Whether the server's last word was to come back at once, and we do."""
+        return self._reconnect and self.link.client.called_back
+
     def _come_back(self) -> bool:
         """Open the link again; False where that is given up."""
         self._deadline = None
+        opened = self._attempt() if self.called_back else None  # then nobody need notice
+        if opened is not None:
+            return opened
         self._deliver(Lost(self._reconnect))
         delays = self._delays()
-        while self._reconnect and self._wait(next(delays)):
-            try:
-                self.link.open(min(self._time_left(), TIMEOUT))
-            except UntrustedError as error:
-                self._deliver(GaveUp(why=str(error)))
-                return False
-            except LinkError:
-                continue
-            except LoginRefusedError as refused:
-                if refused.error.error == ErrorCode.ALREADY_LOGGED_IN:
-                    continue  # our own lost session; the server is about to find out
-                self._deliver(GaveUp(refused.error))
-                return False
-            return True
-        if not self._stopping:
+        while opened is None and self._reconnect and self._wait(next(delays)):
+            opened = self._attempt()
+        if opened is None and not self._stopping:
             self._deliver(GaveUp())
-        return False
+        return bool(opened)
+
+    def _attempt(self) -> bool | None:
+        """Whether the link is open now, or never will be; None where it may be later."""
+        try:
+            self.link.open(min(self._time_left(), TIMEOUT))
+        except UntrustedError as error:
+            self._deliver(GaveUp(why=str(error)))
+            return False
+        except LinkError:
+            return None
+        except LoginRefusedError as refused:
+            if refused.error.error == ErrorCode.ALREADY_LOGGED_IN:
+                return None  # our own lost session; the server is about to find out
+            self._deliver(GaveUp(refused.error))
+            return False
+        return True
 
     def _wait(self, delay: float) -> bool:
         """Let time pass before the next attempt; False where there is to be none."""

@@ -2,6 +2,8 @@
 
 from itertools import count
 
+import msgspec
+
 from chatd.core.effects import (
     Alarm,
     Close,
@@ -17,6 +19,7 @@ from chatd.core.effects import (
     Tell,
     Verify,
 )
+from chatd.core.handover import Handed, expect, hand_over
 from chatd.core.hub import Hub, Kept, Setup
 from chatd.net.timers import Timers
 from chatd.store.memory import MemoryStore
@@ -47,6 +50,7 @@ class Bench:
         store=None,
         time=1000.0,
         tokens=None,
+        first_number=0,
         **setup,
     ):
         """Without `answers` the store waits for `commit`, without `checks` the pool for `check`.
@@ -58,6 +62,7 @@ class Bench:
         self.time = time
         self.jumped = 0  # milliseconds by which somebody has set the clock of the wall
         self._setup = setup
+        self._first_number = first_number
         self._tokens = tokens or count(1)
         self.inboxes: dict[int, list[Message]] = {}
         self.opened: dict[int, bool] = {}
@@ -86,10 +91,22 @@ class Bench:
             waiting=store.waiting(),
             seq=store.last_seq(),
             purged=store.purged(),
-            first_number=max([store.first_free_number(), *(a.number + 1 for a in accounts)]),
+            first_number=max(
+                [self._first_number, store.first_free_number(), *(a.number + 1 for a in accounts)]
+            ),
         )
 
-    def restarted(self) -> "Bench":
+    def upgraded(self) -> "Bench":
+        """A new hub that takes over from this one, a moment later."""
+        handed, effects = hand_over(self.hub, self.now)
+        self.run(effects)
+        self.commit()
+        handed = msgspec.json.decode(msgspec.json.encode(handed), type=Handed)
+        after = self.restarted(first_number=handed.first_number)
+        after.run(expect(after.hub, handed, after.now))
+        return after
+
+    def restarted(self, **more) -> "Bench":
         """A new hub, a moment later, on what this one's store has kept."""
         return Bench(
             answers=self.answers,
@@ -99,6 +116,7 @@ class Bench:
             time=self.time + 1,
             tokens=self._tokens,
             **self._setup,
+            **more,
         )
 
     @property

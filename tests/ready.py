@@ -173,6 +173,7 @@ def become(order: dict, program: str) -> None:
     time.tzset()
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
+    sys.orig_argv[1:] = ["-m", program, *order["words"]]
     sys.argv = [importlib.util.find_spec(f"{program}.__main__").origin, *order["words"]]
     by_line = 1 if os.isatty(1) else -1
     sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)

@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 from subprocess import DEVNULL
 
+import psutil
 from ready import start
 
 from chatd.net.loop import SELECTORS
@@ -193,6 +194,7 @@ class Chatd:
                 preexec_fn=bound if limits else None,
                 **popen,
             )
+        self.heirs: list[psutil.Process] = []  # who has taken over, one after the other
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
         self.port = 0
@@ -239,11 +241,29 @@ class Chatd:
         assert wire.line() == b'{"code":"welcome"}'
         return wire
 
+    def upgrade(self, done: subprocess.CompletedProcess | None = None):
+        """Let a new process take over; `done`: that was asked for already."""
+        done = done or run_chatd("upgrade", "--data", self.data)
+        assert (done.returncode, done.stderr) == (0, "")
+        old, new = re.findall(r"process (\d+)", done.stdout)
+        assert int(old) == self.pid
+        self.heirs.append(psutil.Process(int(new)))
+        assert self.process.wait(PATIENCE) == 0
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process that serves."""
+        return self.heirs[-1].pid if self.heirs else self.process.pid
+
     def signal(self, number: int):
-        self.process.send_signal(number)
+        if self.heirs:
+            self.heirs[-1].send_signal(number)
+        else:
+            self.process.send_signal(number)
 
     def wait(self) -> int:
-        """Its exit code, when it has ended and all its output is read."""
+        """Its exit code, when it has ended and all its output is read; of an heir: 0."""
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         while not self._queue.empty():
@@ -261,6 +281,9 @@ class Chatd:
         if self.process.poll() is None:
             self.signal(signal.SIGCONT)
             self.process.kill()
+        for heir in self.heirs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                heir.kill()
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         for wire in self._wires:

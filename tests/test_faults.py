@@ -9,31 +9,36 @@ from faults.plan import CUTS, Plan
 from support import PATIENCE, SELECTOR
 
 FAULTS = Path(__file__).parent / "faults"
-SMALL = ("--clients", "8", "--messages", "1000", "--kills", "3", "--cuts", "50")
+SMALL = ("--clients", "8", "--messages", "1000", "--kills", "2", "--cuts", "50")
+AMID = ("--reloads", "1", "--upgrades", "2", "--powercuts", "1")
 NOTHING_WRONG = "lost 0, doubled 0, out of order 0"
 
 
 def faults(*arguments, **more) -> subprocess.CompletedProcess:
     selector = ["--selector", SELECTOR] if SELECTOR else []
-    command = [sys.executable, str(FAULTS), *SMALL, *selector, *arguments]
+    command = [sys.executable, str(FAULTS), *SMALL, *AMID, *selector, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE, **more)
 
 
 def test_nothing_acknowledged_is_lost_doubled_or_out_of_order_whatever_breaks():
     done = faults("--patience", str(2 * PATIENCE))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("seed 1: kills 3, cuts ")
+    assert done.stdout.startswith("seed 1: kills 2, reloads 1, upgrades 2, powercuts 1, cuts ")
     assert "sent 1000, acknowledged 1000, received " in done.stdout
     assert done.stdout.endswith(NOTHING_WRONG + "\n")
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_one_another():
-    sizes = (5, 200, 3, 40)
+    sizes = (5, 200, {"kill": 3, "upgrade": 2}, 40)
     one, same, other = Plan(7, *sizes), Plan(7, *sizes), Plan(8, *sizes)
     assert (one.messages, one.groups, one.faults) == (same.messages, same.groups, same.faults)
     assert one.faults != other.faults
     assert sum(len(messages) for messages in one.messages.values()) == 200
-    assert {fault.kind for fault in one.faults} == {"kill", *CUTS}
+    following = Plan(8, *sizes, before=one)
+    assert following.groups == one.groups
+    for name, said in following.messages.items():
+        assert [said[0].number - 1] == [one.messages[name][-1].number]
+    assert {fault.kind for fault in one.faults} == {"kill", "upgrade", *CUTS}
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,21 @@ def test_the_service_manager_is_told_of_each_state(manager, start):
     assert chatd.wait() == 0
 
 
+def test_the_service_manager_is_told_who_takes_over(manager, start):
+    chatd = start()
+    assert manager.recv(500).startswith(b"READY=1\n")
+    chatd.upgrade()
+    state, since = manager.recv(500).split(b"\n")
+    assert state == b"RELOADING=1"
+    assert re.fullmatch(rb"MONOTONIC_USEC=\d+", since)
+    main, ready, status = manager.recv(500).decode().split("\n")
+    assert (main, ready) == (f"MAINPID={chatd.pid}", "READY=1")
+    assert re.fullmatch(rf"STATUS=upgraded to chatd \S+, process {chatd.pid}", status)
+    chatd.signal(signal.SIGTERM)
+    assert manager.recv(500) == b"STOPPING=1"
+    chatd.wait()
+
+
 def test_a_service_manager_that_is_gone_keeps_nobody_from_talking(start, tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     assert start().join("ann").settle() == []

@@ -55,6 +55,7 @@ def grace_is_over(hub: Hub, number: int) -> list[Effect]:
     if not name or hub.now.monotonic < until:  # back, or back and lost once more
         return []
     del hub.departed[number]
+    hub.expected.pop(number, None)
     account = hub.accounts.numbered(number)
     if account and account.assigned:
         hub.accounts.forget(number)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 def who(hub: Hub, session: Session, asked: Who) -> list[Effect]:
     """The connected names, to the asker alone."""
-    names = [one.name for one in hub.online.values()]
+    names = [one.name for one in hub.online.values()] + list(hub.expected.values())
     detail = [_presence(hub, one) for one in hub.online.values()] if asked.detail else None
     return [Send([session.conn], Users(names, asked.id, detail))]
 
@@ -62,7 +62,7 @@ def _presence(hub: Hub, one: Session) -> Presence:
 def seen(hub: Hub, session: Session, asked: AskSeen) -> list[Effect]:
     """Whether somebody is here, or when it was last."""
     account = hub.accounts.find(asked.name)
-    if account.key in hub.online:
+    if hub.is_here(account.number):
         return [Send([session.conn], Seen(account.name, True, asked.id))]
     when = timestamp(account.last_seen) if account.last_seen else None
     return [Send([session.conn], Seen(account.name, False, asked.id, when))]

@@ -67,7 +67,7 @@ def _direct(hub: Hub, session: Session, said: Outgoing) -> list[Effect]:
 
 def _receiver(hub: Hub, name: str) -> Account:
     receiver = hub.accounts.find(name)
-    if receiver.key not in hub.online:
+    if not hub.is_here(receiver.number):
         if receiver.assigned:
             raise PeerError(ErrorCode.NO_SUCH_USER, name=name, to=name)
         if hub.waiting.get(receiver.number, 0) >= hub.setup.limits.queue:
@@ -165,7 +165,7 @@ def _acknowledge(
     hub: Hub, session: Session, entry: Entry, done: Stored, accounts: list[int] | None
 ) -> list[Effect]:
     """Durable, and who is not there to see it; a plain author hears only of the latter."""
-    gone = [number for number in accounts or () if hub.session_of(number) is None]
+    gone = [number for number in accounts or () if not hub.is_here(number)]
     queued = entry.kind == "direct" and bool(gone)
     if session.plain:
         if not queued:

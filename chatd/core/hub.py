@@ -134,6 +134,7 @@ class Hub:
         self.changing = 0  # changes of groups and names that the store has not answered
         # Accounts that may resume before others are told, with their names, and until when.
         self.departed: dict[int, tuple[str, float]] = {}
+        self.expected: dict[int, str] = {}  # of those, who comes back from an upgrade
         self.positions = Positions(kept.accounts, kept.cursors)
         self.waiting = dict(kept.waiting)  # account to the number of messages for its return
         self.retrying = False  # the store has refused something that is tried again
@@ -409,6 +410,10 @@ class Hub:
         if session:
             session.account = kept
         return self.put_account(kept)
+
+    def is_here(self, account: int) -> bool:
+        """Whether somebody is in the chat, or about to be again."""
+        return account in self.by_account or account in self.expected
 
     def find_online(self, name: str) -> Session:
         """The open session of a name; raises `PeerError` (301)."""

@@ -208,6 +208,7 @@ def _wrong_position(hub: Hub, session: Session, said: Hello) -> list[Effect]:
 def _announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:
     """Tell the others who came; one who resumes in time was never gone for them."""
     departed = hub.departed.pop(account.number, None)
+    hub.expected.pop(account.number, None)
     if resumed and departed is not None:
         return []
     lost = hub.notify("lost", departed[0]) if departed is not None else []

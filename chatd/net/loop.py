@@ -134,13 +134,18 @@ class Loop:
             self._listeners.append(sock)
             self._selector.register(sock, selectors.EVENT_READ, self._accept_all)
 
-    def stop_listening(self) -> None:
-        """Nobody new."""
-        for sock in self._listeners:
+    def stop_accepting(self) -> list[socket.socket]:
+        """Nobody new; who connects waits for whoever accepts on these sockets later."""
+        released, self._listeners = self._listeners, []
+        for sock in released:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(sock)
+        return released
+
+    def stop_listening(self) -> None:
+        """Nobody new."""
+        for sock in self.stop_accepting():
             sock.close()
-        self._listeners.clear()
 
     def watch(self, fd: int, call: Callable[[], None]) -> None:
         """Call when `fd` is readable. Raises `OSError` for what cannot be waited for."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from plan import Plan
+from plan import BLOWS, Plan
 from verdict import Verdict
 from world import World
 
@@ -24,6 +24,9 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=20, help="of the daemon, by SIGKILL")
+    parser.add_argument("--reloads", type=int, default=10, help="... by SIGHUP, which is none")
+    parser.add_argument("--upgrades", type=int, default=10, help="by which another takes over")
+    parser.add_argument("--powercuts", type=int, default=10, help="amid an upgrade")
     parser.add_argument("--cuts", type=int, default=400, help="faults of single connections")
     parser.add_argument("--seed", type=int, default=1, help="the same faults for the same seed")
     parser.add_argument("--selector", default="", help="how the daemon waits for sockets")
@@ -33,9 +36,11 @@ def parse(argv=None) -> argparse.Namespace:
 
 async def prove(args: argparse.Namespace, folder: Path) -> Verdict:
     """Run the plan to its end; raises `TimeoutError` where that never comes."""
-    plan = Plan(args.seed, args.clients, args.messages, args.kills, args.cuts)
+    blows = {kind: getattr(args, kind + "s") for kind in BLOWS}
+    plan = Plan(args.seed, args.clients, args.messages, blows, args.cuts)
+    selector = ["--selector", args.selector] if args.selector else []
     async with asyncio.timeout(args.patience):
-        world = World(plan, folder, args.selector)
+        world = World(plan, folder, *selector)
         try:
             await world.run()
         finally:

@@ -5,9 +5,10 @@ import contextlib
 import json
 from typing import NamedTuple
 
-from plan import Message
+from plan import EVERYONE, Message
 
 PIPELINE = 8  # messages sent and not acknowledged yet
+ITEMS = ("incoming", "incoming_broadcast", "incoming_group", "group_event")
 CONFIRMED = 5  # items from one `received` to the next
 
 
@@ -24,17 +25,21 @@ class Client:
 
     def __init__(self, world, name: str, messages: list[Message], port: int):
         self.world, self.name, self.port = world, name, port
-        self.messages = messages
-        self.acknowledged: dict[int, int] = {}  # number to seq
-        self.got: list[Got] = []
         self.have = 0  # seq
-        self.wrong: list[str] = []
         self.opened = 0  # sessions
-        self._next = 0  # index of the first message that was never sent
+        self.plan(messages)
         self._token = self._epoch = None
         self._confirmed = 0
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[str, asyncio.Future] = {}
+
+    def plan(self, messages: list[Message]) -> None:
+        """What it has to say from now on; everything before is settled."""
+        self.messages = messages
+        self.acknowledged: dict[int, int] = {}  # number to seq
+        self.got: list[Got] = []
+        self.wrong: list[str] = []
+        self._next = 0  # index of the first message that was never sent
         self._settling: tuple[int, int] | None = None  # the ping's number, and what was there then
         self._settled = asyncio.Event()
 
@@ -105,7 +110,7 @@ class Client:
         handle = getattr(self, "_on_" + frame["code"], None)
         if handle:
             handle(frame)
-        if "seq" in frame and frame["code"] in ("incoming", "incoming_group", "group_event"):
+        if "seq" in frame and frame["code"] in ITEMS:
             self._note(frame)
 
     def _note(self, frame: dict) -> None:
@@ -113,7 +118,7 @@ class Client:
         if seq <= self.have:
             self.wrong.append(f"{self.name}: item {seq} came behind item {self.have}")
         self.have = max(self.have, seq)
-        if frame["code"] != "group_event":
+        if frame.get("from") in self.world.by_name:  # others may be there as well
             self.got.append(Got(seq, frame["from"], int(frame["content"])))
         if len(self.got) % CONFIRMED == 0:
             self._send("received", upto=self.have)
@@ -140,8 +145,11 @@ class Client:
             self._next += 1
 
     def _say(self, message: Message) -> None:
-        code, field = ("outgoing_group", "group") if message.group else ("outgoing", "to")
         key, content = f"{self.name}-{message.number}", str(message.number)
+        if message.to == EVERYONE:
+            self._send("outgoing_broadcast", content=content, id=key)
+            return
+        code, field = ("outgoing_group", "group") if message.group else ("outgoing", "to")
         self._send(code, **{field: message.to}, content=content, id=key)
 
     def _on_ack(self, frame: dict) -> None:
@@ -161,7 +169,7 @@ class Client:
             self.wrong.append(f"{self.name}: {reader.name} has {reader.have}, but was told {frame}")
 
     def _on_error(self, frame: dict) -> None:
-        if frame["error"] not in (103, 110):
+        if frame["error"] not in (103, 110, 504):
             raise RuntimeError(f"{self.name} was told {frame}")
 
     def _on_pong(self, frame: dict) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from plan import CUTS
+from plan import BLOWS, CUTS
 
 
 class Verdict:
@@ -11,6 +11,7 @@ class Verdict:
     def __init__(self, world):
         self._world = world
         self._cuts = {kind: world.struck[kind] for kind in CUTS}
+        self._blows = ", ".join(f"{kind}s {world.struck[kind]}" for kind in BLOWS)
         self.lost: list[str] = []
         self.doubled: list[str] = []
         self.unordered: list[str] = []
@@ -47,7 +48,7 @@ class Verdict:
         clients = self._world.clients
         kinds = ", ".join(f"{kind} {count}" for kind, count in self._cuts.items())
         return (
-            f"kills {self._world.struck['kill']}, cuts {sum(self._cuts.values())} ({kinds}), "
+            f"{self._blows}, cuts {sum(self._cuts.values())} ({kinds}), "
             f"sent {sum(len(one.messages) for one in clients)}, "
             f"acknowledged {sum(len(one.acknowledged) for one in clients)}, "
             f"received {sum(len(one.got) for one in clients)}, lost {len(self.lost)}, "

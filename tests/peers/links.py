@@ -47,11 +47,11 @@ def notices(link: Link) -> list[str]:
 class Peer:
     """A session that is read in the background, for tests that watch a terminal meanwhile."""
 
-    def __init__(self, server: Server, name: str) -> None:
+    def __init__(self, server: Server, name: str | None, *, reconnect: bool = False) -> None:
         self.link = Link(Address("127.0.0.1", server.port), Client(name))
         self.link.open()
         self.events: list[object] = []
-        self._keeper = Keeper(self.link, self.events.append, reconnect=False)
+        self._keeper = Keeper(self.link, self.events.append, reconnect=reconnect)
         self._keeper.start()
 
     @property
