@@ -136,7 +136,7 @@ def test_who_asks_is_told_both_versions_and_processes(planned, plan):
     )
     log = planned.log()
     assert f"event=upgrade version=9.9.9 pid={planned.pid}\n" in log
-    assert f"event=start version=9.9.9 pid={planned.pid}\n" in log
+    assert f"event=start version=9.9.9 pid={planned.pid} " in log
     assert planned.join("ann").welcome["server"] == "chatd 9.9.9"
     assert not planned.stop()
     assert sorted(one.name for one in planned.data.iterdir()) == ["chat.db", "lock", "server.log"]

@@ -493,9 +493,11 @@ def _lengthen(path: Path) -> None:
     """
     with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
-        missing = bytes(max(0, WAL - length))
+        missing = WAL - length
+        if missing <= 0:
+            return
         try:
-            if file.write(missing) < len(missing):
+            if file.write(bytes(missing)) < missing:
                 file.truncate(length)  # the little that is left is for messages
             os.fsync(file.fileno())
         except OSError:
