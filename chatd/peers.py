@@ -15,7 +15,6 @@ from chatd.pages import LOOPBACK, is_within
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import Message, Users, Welcome
 
-PACE = 0.02  # seconds between two objects to a peer that cannot tell one from the next
 HOLD = 1.0  # seconds such a peer is left alone after `welcome`, if it never asks who is there
 TOGETHER = 64  # messages joined at most: what a queue may be beyond its bound before it is known
 STALL = 256 * 1024  # bytes queued for a plain peer: from here on it is served from the log
@@ -196,7 +195,7 @@ class Peers:
         assert isinstance(peer.dialect, JsonDialect)
         peer.dialect.opened(is_plain=effect.plain)
         if effect.plain and peer.dialect.bare:
-            peer.connection.pace = PACE
+            peer.connection.pace = self.limits.apart
             peer.held = []
             self._loop.after(HOLD, lambda: self._release(peer))
 
@@ -351,7 +350,7 @@ class Peers:
         """Whether really nothing waits; where something is held, it is asked again later."""
         peer = self._peers.get(conn)
         if peer and peer.held:
-            self._loop.after(PACE, lambda: self._loop.tell_drained(peer.connection))
+            self._loop.after(peer.connection.pace, lambda: self._loop.tell_drained(peer.connection))
             return False
         return peer is not None
 

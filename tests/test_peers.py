@@ -15,8 +15,10 @@ from chatd.core.limits import Limits
 from chatd.daemon import SOON, Daemon
 from chatd.log import ServerLog
 from chatd.net.loop import Loop
-from chatd.peers import HOLD, OUTBOX, PACE
+from chatd.peers import HOLD, OUTBOX
 from chatd.store.memory import MemoryStore
+
+APART = Limits().apart
 
 
 class Clock:
@@ -119,9 +121,9 @@ def join(house: House, *names: str) -> list[Bare]:
     for name in names:
         peer = house.connect()
         peer.send("hello", name=name)
-        house.wait(PACE)
+        house.wait(APART)
         peer.send("who")
-        house.wait(PACE)
+        house.wait(APART)
         assert [frame["code"] for frame in peer.frames()] == ["welcome", "users"]
         peers.append(peer)
     return peers
@@ -159,7 +161,7 @@ def test_nothing_unasked_comes_between_welcome_and_the_first_users(house):
 def test_who_in_the_segment_of_hello_is_answered_in_a_send_of_its_own(house):
     bob = house.connect()
     bob.raw(b'{"code": "hello", "name": "bob"}{"code": "who"}')
-    house.wait(2 * PACE)
+    house.wait(2 * APART)
     assert bob.frames() == [{"code": "welcome"}, {"code": "users", "users": ["bob"]}]
 
 
@@ -182,7 +184,7 @@ def test_objects_come_one_per_send_and_twenty_milliseconds_apart(house):
     moments = bob.moments()
     assert len(moments) == 20
     gaps = [b - a for a, b in pairwise(moments)]
-    assert min(gaps) >= PACE - 1e-6
+    assert min(gaps) >= APART - 1e-6
     assert [frame["content"] for frame in bob.frames()] == [str(n) for n in range(20)]
 
 
@@ -193,7 +195,7 @@ def test_answers_keep_their_distance_from_what_comes_unasked(house):
     bob.send("outgoing", to="zoe", content="x")
     house.wait(1)
     moments = bob.moments()
-    assert min(b - a for a, b in pairwise(moments)) >= PACE - 1e-6
+    assert min(b - a for a, b in pairwise(moments)) >= APART - 1e-6
     assert [frame["code"] for frame in bob.frames()] == ["incoming", "users", "incoming"]
 
 

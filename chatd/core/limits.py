@@ -49,6 +49,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     content: Annotated[int, Meta(ge=1, le=MAX_CONTENT)] = MAX_CONTENT
     unfinished: Seconds = 120.0  # for one object: enough for a hundred bytes at one a second
     members: Number = 1000  # of one group
+    apart: Seconds = 0.02  # between two objects to a peer that cannot tell one from the next
 
 
 def is_loopback(address: str) -> bool:
