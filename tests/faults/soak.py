@@ -7,7 +7,8 @@ daemon is killed, reloaded and upgraded, also with a power cut amid; then it is 
 that one process lives long enough to be judged:
 
 * Memory is flat where the median of its size over the last third of that time is at most 5 % above
-  the one over the second; the first is for warming up.
+  the one over the second; the first is for warming up. Deadlines of two minutes wait for each
+  connection that was cut off: in less than ten minutes the memory has not stopped to grow.
 * No descriptor is leaked where, when everybody has gone, it has as many as at its start.
 * Of each round: every acknowledged message is at everybody who is to have it, once and in order.
 """
