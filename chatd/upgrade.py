@@ -26,7 +26,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from chatd import __version__
+from chatd import __version__, certificate
 from chatd.config import Config, read_limits
 from chatd.core.handover import Handed
 from chatd.net.handover import Caller, Channel, Door, Listeners, adopted, ask
@@ -321,6 +321,8 @@ def succeed(config: Config) -> Start | None:
     read_limits(config)
     if config.passwords:
         read_file(config.passwords)
+    if config.tls:
+        certificate.read(config.tls, Path())
     channel.tell(msgspec.json.encode(this_program()))
     go, fds = channel.receive()
     if not go:

@@ -14,6 +14,8 @@ from peers.links import Peer
 from peers.shells import PROMPT
 from support import PATIENCE, run_chatd
 
+from chatd.certificate import make
+from chatd.files import replace_file
 from chatd.wire.messages import Incoming, Notice, Outgoing, Ping
 
 PROGRAM = Path(__file__).parent / "programs_chatd" / "next_version.py"
@@ -265,6 +267,18 @@ def test_a_wrong_file_of_limits_is_found_before_anybody_is_let_go(start, tmp_pat
     done = ask_upgrade(chatd.data)
     assert done.returncode == 1
     assert "limits.toml: Expected `int`" in done.stderr
+    assert ann.settle() == []
+
+
+def test_a_certificate_that_cannot_be_used_is_found_before_anybody_is_let_go(start, tmp_path):
+    pem = tmp_path / "given.pem"
+    replace_file(pem, make())
+    chatd = start("--tls", pem, pem)
+    ann = chatd.join("ann")
+    pem.write_text("none")
+    done = ask_upgrade(chatd.data)
+    assert done.returncode == 1
+    assert "given.pem holds no certificate" in done.stderr
     assert ann.settle() == []
 
 
