@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.run import Run
 
 INSTEAD = 3  # lines that are shown where none is like the one expected
+REST = 0.25  # seconds without a change after which a screen is what a snapshot keeps; stretched
+FRAMES = 20  # of a screen that never rests
 
 
 class Expectation:
@@ -309,7 +311,8 @@ class Shows(Expectation):
         return broken
 
     def accept(self) -> list[proposals.Rewritten]:
-        """Write the snapshot files from the screen as it is now; what was written."""
+        """Write the snapshot files from the screen as it stays; what was written."""
+        self._comes_to_rest()
         written = []
         for pattern in self.patterns:
             if isinstance(pattern, Snapshot):
@@ -318,6 +321,16 @@ class Shows(Expectation):
                 after = pattern.read() or ""
                 written.append(proposals.Rewritten(str(pattern.path), before, after))
         return written
+
+    def _comes_to_rest(self) -> None:
+        """Programs draw in several pieces; no fence tells which is the last."""
+        reactor, before = self.run.reactor, None
+        for _ in range(FRAMES):
+            picture = self.actor.view.picture()
+            if picture == before:
+                break
+            before = picture
+            reactor.until(lambda: False, reactor.now() + self.run.seconds(REST))
 
 
 class Never(Expectation):
