@@ -4,7 +4,7 @@ from itertools import count
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from chatd.core.effects import (
     Account,
@@ -225,6 +225,7 @@ finds = st.builds(
 
 
 @given(log=st.lists(entries, max_size=12), asked=st.lists(finds, min_size=1, max_size=12))
+@example([said("broadcast", BOB, 0, "a b")], [Find(account=ANN, limit=1, target=0, words="a")])
 def test_both_stores_find_the_same_in_any_log(tmp_path_factory, log, asked):
     """A member joins twice only where it has left: the hub sees to that."""
     inside: set[int] = set()

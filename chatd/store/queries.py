@@ -60,6 +60,8 @@ def _ranges(find: Find) -> list[str]:
 def _one_target(find: Find) -> str:
     if find.target is None:
         return ""
+    if find.target == 0:
+        return " AND l.kind = 'broadcast'"
     return (
         " AND (l.kind = 'group' AND l.target = :target OR l.kind = 'direct'"
         " AND :target IN (l.target, l.author) AND :target <> :me)"
