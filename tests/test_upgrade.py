@@ -258,27 +258,24 @@ def test_where_the_new_program_fails_the_old_one_goes_on(
         assert chatd.join("cleo").welcome["server"] == "chatd 9.9.9"
 
 
-def test_a_wrong_file_of_limits_is_found_before_anybody_is_let_go(start, tmp_path):
-    limits = tmp_path / "limits.toml"
-    limits.write_text("tries = 5\n")
-    chatd = start("--limits", limits)
+@pytest.mark.parametrize(
+    ("option", "good", "bad", "said"),
+    [
+        ("--limits", lambda: "tries = 5\n", "tries = 'few'\n", "settings: Expected `int`"),
+        ("--tls", make, "none", "settings holds no certificate"),
+    ],
+)
+def test_wrong_settings_are_found_before_anybody_is_let_go(
+    start, tmp_path, option, good, bad, said
+):
+    settings = tmp_path / "settings"
+    replace_file(settings, good())
+    chatd = start(option, *[settings] * (2 if option == "--tls" else 1))
     ann = chatd.join("ann")
-    limits.write_text("tries = 'few'\n")
+    settings.write_text(bad)
     done = ask_upgrade(chatd.data)
     assert done.returncode == 1
-    assert "limits.toml: Expected `int`" in done.stderr
-    assert ann.settle() == []
-
-
-def test_a_certificate_that_cannot_be_used_is_found_before_anybody_is_let_go(start, tmp_path):
-    pem = tmp_path / "given.pem"
-    replace_file(pem, make())
-    chatd = start("--tls", pem, pem)
-    ann = chatd.join("ann")
-    pem.write_text("none")
-    done = ask_upgrade(chatd.data)
-    assert done.returncode == 1
-    assert "given.pem holds no certificate" in done.stderr
+    assert said in done.stderr
     assert ann.settle() == []
 
 
