@@ -1,6 +1,7 @@
 """What who runs a daemon relies on: reloading, the service manager, and what is packaged."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -100,7 +101,7 @@ def manager(request, tmp_path, monkeypatch):
     if request.param == "a path":
         address = named = str(tmp_path / "notify")
     else:
-        named = f"@chatd-{tmp_path.name}"
+        named = f"@chatd-{os.getpid()}-{tmp_path.name}"
         address = "\0" + named[1:]
     monkeypatch.setenv("NOTIFY_SOCKET", named)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
