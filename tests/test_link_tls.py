@@ -280,7 +280,11 @@ def test_a_record_changed_on_the_way_is_the_end_and_not_a_message(chatd, dial, t
         ana.close()
     again = dial(chatd.port)
     again.open()
-    assert first(again, Incoming).content == "changed"  # what was not confirmed comes again
+    # What was not confirmed comes again, and the confirmation of the first may have been cut off.
+    contents = [first(again, Incoming).content]
+    while contents[-1] != "changed":
+        contents.append(first(again, Incoming).content)
+    assert contents in (["changed"], ["as it is", "changed"])
 
 
 def test_a_server_that_takes_nothing_any_more_is_a_loss_and_no_standstill(dial, tmp_path):
