@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from harness.scope import TOKEN
 from harness.terminal import SEQUENCE, Output, Terminal
 
 LONGEST_LINE = 65_536  # characters; what has no end by then is cut
@@ -356,9 +357,22 @@ class ScreenView:
         key = squeeze(text)
         echo = next((forms for forms in self._echoes if key in forms), None)
         if echo is None:
-            self._lines.append(text)
+            self._lines.append(self._without_question(text))
         else:
             self._echoes.remove(echo)
+
+    def _without_question(self, text: str) -> str:
+        """A line without a question of the harness that the kernel has shown amid it.
+
+        It does so while a program prints. Of all that is typed only these questions, by their
+        tokens, can be told from what the program says.
+        """
+        for echo in self._echoes:
+            for form in filter(TOKEN.search, echo):
+                if match := re.search(r"\s*".join(map(re.escape, form)), text):
+                    self._echoes.remove(echo)
+                    return text[: match.start()] + text[match.end() :]
+        return text
 
 
 def _continued(row: str, own: str) -> str:

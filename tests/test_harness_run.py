@@ -64,13 +64,13 @@ def test_every_planted_fault_is_found_in_its_line(tmp_path, dress, fault, line):
     text = DIALOGUE_WITHOUT_KILL.replace("[shell, asked, drawn]", f"[{dress}]")
     done = run(tmp_path, text, fault=fault)
     assert (done.returncode, closing(done)) == (1, "0 passed, 1 failed, 0 skipped"), done.stdout
-    assert broken_line(done) == line
+    assert broken_line(done) == line, done.stdout
 
 
 def test_quit_instead_of_lost_is_found(tmp_path):
     done = run(tmp_path, DIALOGUE.replace("shell, asked, ", ""), fault="quit-for-lost")
     assert done.returncode == 1
-    assert broken_line(done) == "others never see: {quit: {who: client2}}"
+    assert broken_line(done) == "others never see: {quit: {who: client2}}", done.stdout
 
 
 TWICE = """

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.canvas import CanvasView
+from harness.scope import token
 from harness.screen import StyleError, parse_style, said_style, style_of
 from harness.terminal import Terminal
 from harness.views import LinesView, ScreenView
@@ -84,6 +85,31 @@ def test_own_echo_is_no_answer():
     fed(view, "say> ")
     view.typed("NEVER PRODUCED", submitted=True)
     assert fed(view, "NEVER PRODUCED\r\n", "say> ") == []
+
+
+@pytest.mark.parametrize("row", ["ana: hello{}", "{}ana: hello", "ana: {}hello"])
+def test_a_question_of_the_harness_amid_a_line_is_no_part_of_it(row):
+    view, question = screen_view(columns=30), f"/ping {token()}"
+    fed(view, "say> ")
+    view.typed(question, submitted=True)
+    came = fed(view, f"\r\x1b[J{row.format(question)}\r\n\r\nsay> {question}\r\nsay> ")
+    assert came == ["ana: hello", ""]
+    assert view.ready()
+
+
+def test_what_a_person_typed_stays_in_the_line_of_another():
+    view = screen_view()
+    fed(view, "say> ")
+    view.typed("hello", submitted=True)
+    assert fed(view, "\r\x1b[Jana: hello\r\nsay> hello\r\nsay> ") == ["ana: hello"]
+
+
+def test_an_answer_that_repeats_the_question_is_heard_whole():
+    view, question = screen_view(columns=60), f"/ping {token()}"
+    fed(view, "say> ")
+    view.typed(question, submitted=True)
+    answer = f"no such command: {question}"
+    assert fed(view, f"{question}\r\n{answer}\r\nsay> ") == [answer]
 
 
 def test_somebody_elses_text_on_the_prompts_row_is_heard():
