@@ -40,7 +40,7 @@ from chatd.core.effects import (
 )
 from chatd.core.handover import Handed, at_the_door, expect, hand_over
 from chatd.core.hub import Hub, Kept, Setup
-from chatd.core.limits import Limits, Sparse, is_loopback
+from chatd.core.limits import Limits, Sparse
 from chatd.dialects.http import REASONS, Request
 from chatd.dialects.json import extended
 from chatd.log import ServerLog
@@ -259,8 +259,7 @@ class Daemon:
     def may_come(self, host: str, others: int) -> bool:
         """See `Application`."""
         limits = self._peers.limits
-        free = is_loopback(host) and not limits.loopback
-        return free or not limits.per_address or others < limits.per_address
+        return limits.exempts(host) or not limits.per_address or others < limits.per_address
 
     def refused(self, address: tuple[str, int], why: str) -> None:
         """See `Application`."""

@@ -69,6 +69,16 @@ def _command(module: str, *arguments: str) -> list[str]:
 
 
 def _fork_apart(main: Callable[..., None], kept: int, arguments: Sequence[str]) -> int:
+    def apart() -> None:
+        os.setsid()
+        _let_go_of_all_but(kept)
+        main(kept, *arguments)
+
+    return fork(apart)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """The process id of a fork that does this, and nothing that the original does at its end."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -76,16 +86,15 @@ def _fork_apart(main: Callable[..., None], kept: int, arguments: Sequence[str]) 
         return pid
     code = 1
     try:
-        os.setsid()
-        _let_go_of_all_but(kept)
-        main(kept, *arguments)
+        work()
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(code)  # what the original does at its end is not ours to do
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _let_go_of_all_but(kept: int) -> None:

@@ -18,7 +18,6 @@ import pickle
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -118,28 +117,21 @@ class Keeper:
         _player(order.options)
         ours, theirs = os.pipe()
         keeper = os.getpid()
-        pid = os.fork()
-        if pid:
-            os.close(theirs)
-            usual = PROVING if order.options.prove else SILENCE
-            silence = max(SHORTEST, usual * order.options.patience * calibration.factor())
-            said, deadline = Connection(ours, writable=False), time.monotonic() + silence
-            self._children[pid] = _Child(order.number, pid, said, silence, deadline)
-            return
-        code = 1
-        try:
+
+        def play() -> None:
             os.close(ours)
             self._owner.close()
             for other in self._children.values():
                 other.said.close()
             guardian.die_with_parent(keeper)
             _be_a_run(order, Connection(theirs, readable=False), self._folder)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
+
+        pid = guardian.fork(play)
+        os.close(theirs)
+        usual = PROVING if order.options.prove else SILENCE
+        silence = max(SHORTEST, usual * order.options.patience * calibration.factor())
+        said, deadline = Connection(ours, writable=False), time.monotonic() + silence
+        self._children[pid] = _Child(order.number, pid, said, silence, deadline)
 
     def _hear(self, child: _Child) -> None:
         try:

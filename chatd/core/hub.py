@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
-from math import ceil
 from typing import Any
 
 from msgspec import Struct, structs
@@ -44,7 +43,7 @@ from chatd.core.effects import (
     Submit,
     Touch,
 )
-from chatd.core.limits import Bucket, Buckets, Limits, Tries, is_loopback
+from chatd.core.limits import Bucket, Buckets, Limits, Tries
 from chatd.core.positions import Positions
 from chatd.core.rooms import Directory
 from chatd.core.session import NO_ITEMS, Crowd, Gone, Item, Live, Session, State
@@ -156,8 +155,7 @@ class Hub:
         """Somebody is there; nothing is said until a `hello` comes."""
         self.now = now
         limits = self.setup.limits
-        free = is_loopback(address) and not limits.loopback
-        bucket = None if free else Bucket()
+        bucket = None if limits.exempts(address) else Bucket()
         self.sessions[conn] = Session(
             conn, address, origin, now.wall, now.monotonic, began=now.monotonic, bucket=bucket
         )
@@ -188,8 +186,7 @@ class Hub:
         if session.bucket.told:
             return [Slow(conn, wait)]
         session.bucket.told = True
-        after = ceil(wait)
-        wrong = PeerError(ErrorCode.TOO_FAST, after=after, retry_after=after)
+        wrong = PeerError.for_now(ErrorCode.TOO_FAST, wait)
         return [
             Slow(conn, wait),
             self._note("delayed", session, wrong),

@@ -51,6 +51,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     members: Number = 1000  # of one group
     apart: Seconds = 0.02  # between two objects to a peer that cannot tell one from the next
 
+    def exempts(self, address: str) -> bool:
+        """Whether `per_address` and `rate` do not hold for a numeric address."""
+        return is_loopback(address) and not self.loopback
+
 
 def is_loopback(address: str) -> bool:
     """Whether a numeric address is this machine's own, as the kernel writes it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from itertools import chain, count
-from math import ceil
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -57,11 +56,6 @@ def hello(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     return stale + _enter_named(hub, session, said, key)
 
 
-def _too_many_tries(wait: float) -> PeerError:
-    after = ceil(wait)
-    return PeerError(ErrorCode.TOO_MANY_TRIES, after=after, retry_after=after)
-
-
 def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
     if hub.setup.closed and not hub.setup.guests:
         raise PeerError(ErrorCode.BAD_LOGIN)
@@ -84,7 +78,7 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
         raise PeerError(ErrorCode.PASSWORD_REQUIRED)
     began = hub.now.monotonic
     if wait := hub.tries.begin(session.address, key, began):
-        raise _too_many_tries(wait)
+        raise PeerError.for_now(ErrorCode.TOO_MANY_TRIES, wait)
 
     def checked(good: bool) -> list[Effect]:
         if good:
@@ -130,7 +124,7 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
         return hub.drop(session, "lost")
     if wait := hub.tries.wait(session.address, hub.now.monotonic):
         # Asked at once over many connections, name by name, passwords are guessed no faster.
-        return hub.refuse(session, _too_many_tries(wait))
+        return hub.refuse(session, PeerError.for_now(ErrorCode.TOO_MANY_TRIES, wait))
     if account is None:
         hub.tries.failed(session.address, hub.now.monotonic)
         hub.counts.failed_logins += 1

@@ -6,6 +6,7 @@ The numbers are those of `docs/protocol.md`, section 3; S4's 103 keeps its value
 from __future__ import annotations
 
 from enum import IntEnum
+from math import ceil
 from typing import NamedTuple
 
 
@@ -131,6 +132,12 @@ class PeerError(ChatError):
         super().__init__(FAULTS[code].text.format(**details))
         self.code = code
         self.details = details
+
+    @classmethod
+    def for_now(cls, code: ErrorCode, seconds: float) -> PeerError:
+        """An error whose text and whose `retry_after` say for how many whole seconds it holds."""
+        after = ceil(seconds)
+        return cls(code, after=after, retry_after=after)
 
 
 class StoreError(ChatError):
