@@ -22,7 +22,7 @@ from chatd.net.connection import PORTION, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
-from chatd.net.tls import Context, TlsError, TlsSocket
+from chatd.net.tls import VERSIONS, Context, TlsError, TlsSocket
 
 FD_SETSIZE = 1024
 ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who talk
@@ -96,6 +96,7 @@ class Loop:
         self.max_clients = max_clients
         self.accepted = 0  # connections so far
         self.refused = 0  # ... and those that found no place
+        self.handshakes = Counter(dict.fromkeys(VERSIONS, 0))  # that are done
         self._sources: Counter[str] = Counter()  # connections by whom limits count them for
         self.turns = Durations()  # without their waiting
         self._refusal = refusal
@@ -231,6 +232,7 @@ class Loop:
             greet=lambda: self._greet_soon(connection),
             owing=lambda: self.queue(connection, b""),
             again=lambda: self.after(0.0, lambda: self._serve(connection, selectors.EVENT_READ)),
+            succeeded=self._note_handshake,
         )
         number = connection.id
         self.after(seconds, lambda: self._handshake_is_over(number, seconds))
@@ -365,6 +367,9 @@ class Loop:
             self._greeting.popleft()
         if self._greeting:
             self.after(0.0, self._greet)
+
+    def _note_handshake(self, version: str) -> None:
+        self.handshakes[version] += 1
 
     def _handshake_is_over(self, number: int, seconds: float) -> None:
         connection = self.connections.get(number)
