@@ -25,6 +25,7 @@ _LINE_END = re.compile(rb"[ \t]*\r?\n")
 # Behind garbage; so much space and no more is kept for what may become an object.
 _NEXT_OBJECT = re.compile(rb'\n|\{[ \t\r\n]{0,256}"')
 _MAYBE_OBJECT = re.compile(rb"\{[ \t\r\n]{0,256}\Z")
+_MAYBE = 257  # bytes at most: it is looked for nowhere else, or much garbage would cost its square
 _CLOSES = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
@@ -187,7 +188,7 @@ class Framer:
     def _skip(self, found: list[bytes | PeerError]) -> bool:
         """Drop what is no object, up to a line end or the beginning of the next."""
         resume = _NEXT_OBJECT.search(self._data, self._at)
-        maybe = _MAYBE_OBJECT.search(self._data, self._at)
+        maybe = _MAYBE_OBJECT.search(self._data, max(self._at, len(self._data) - _MAYBE))
         if resume and (maybe is None or resume.start() < maybe.start()):
             end = resume.end() if resume[0] == b"\n" else resume.start()
             self._report(found, end)
