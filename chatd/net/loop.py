@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chatd.net.connection import PORTION, Connection
+from chatd.net.connection import NOTHING, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
@@ -213,7 +213,7 @@ class Loop:
                 self._read_again(connection)
 
         if not connection.paused:
-            connection.paused, connection.portion = True, PORTION
+            connection.paused = True
             self._want(connection)
             self.after(seconds, resume)
 
@@ -500,6 +500,7 @@ class Loop:
         with contextlib.suppress(KeyError):
             self._selector.unregister(connection.sock)
         connection.sock.close()
+        connection.outbox, connection.queued = NOTHING, 0  # deadlines know it for some time
 
     def _leave(self, whom: str) -> None:
         self._sources[whom] -= 1
