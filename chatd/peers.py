@@ -32,9 +32,9 @@ class Peer:
 
     __slots__ = ("connection", "dialect", "finished", "first", "held", "timed")
 
-    def __init__(self, connection: Connection, limit: int) -> None:
+    def __init__(self, connection: Connection, limits: Limits) -> None:
         self.connection = connection
-        self.dialect: JsonDialect | HttpDialect = JsonDialect(limit)
+        self.dialect: JsonDialect | HttpDialect = JsonDialect(limits.object, limits.garbage)
         self.first: bytes | None = b""  # until they tell what is spoken
         self.held: list[bytes] | None = None
         self.finished = 0  # reads that brought an object to its end
@@ -131,7 +131,7 @@ class Peers:
 
     def add(self, connection: Connection) -> None:
         """Somebody is there."""
-        self._peers[connection.id] = Peer(connection, self.limits.object)
+        self._peers[connection.id] = Peer(connection, self.limits)
 
     def forget(self, conn: int) -> None:
         """Its connection is no more."""

@@ -178,6 +178,14 @@ def test_of_much_garbage_no_byte_is_looked_at_more_often_than_of_little(monkeypa
     assert looked_at <= 3 * len(garbage) + module._MAYBE * (len(found) + 1)
 
 
+def test_behind_so_much_garbage_in_a_row_the_rest_of_a_read_is_dropped():
+    framer = Framer(garbage=3)
+    assert framer.feed(b"x\nx\n" + WHO + b"x\nx\n")[2] == WHO
+    assert len(framer.feed(b"x\n" * 1000 + b'{"half')) == 3
+    assert not framer.unfinished
+    assert framer.feed(WHO) == [WHO]
+
+
 @given(st.lists(st.binary() | st.sampled_from([b'{"', b"}", b'"', b"\\", b"\n", b"[", WHO])))
 def test_no_bytes_confuse_it_for_longer_than_time_allows(pieces: list[bytes]):
     framer = Framer(limit=50)

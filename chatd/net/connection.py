@@ -15,6 +15,7 @@ from chatd.net.tls import TlsSocket
 
 NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
 LEAST, MOST = 1024, 65_536  # bytes that are read of a connection in one turn
+PORTION = 8192  # ... of one that was too fast, when its time has come
 AT_ONCE = 256  # requests that are to be in them: five milliseconds of work
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
 

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chatd.net.connection import NOTHING, Connection
+from chatd.net.connection import NOTHING, PORTION, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
@@ -214,6 +214,7 @@ class Loop:
 
         if not connection.paused:
             connection.paused = True
+            connection.portion = min(connection.portion, PORTION)
             self._want(connection)
             self.after(seconds, resume)
 

@@ -41,16 +41,26 @@ class Framer:
         "_begun",
         "_closers",
         "_data",
+        "_garbage",
         "_in_string",
+        "_most",
         "_reported",
         "_skipping",
         "bare",
         "limit",
     )
 
-    def __init__(self, limit: int = MAX_OBJECT, *, in_lines: bool = False) -> None:
-        """`in_lines`: objects came before, each with a line end."""
+    def __init__(
+        self, limit: int = MAX_OBJECT, *, in_lines: bool = False, garbage: int = 0
+    ) -> None:
+        """`in_lines`: objects came before, each with a line end.
+
+        Behind `garbage` stretches of it in a row (0: no such bound) the rest of a feed is dropped:
+        a peer that sends so much is let go, and nobody should pay for reading more of it.
+        """
         self.limit = limit
+        self._most = garbage
+        self._garbage = 0  # stretches in a row in this feed
         self.bare = False  # the peer ends its objects with nothing, as far as the first one tells
         self._begun = in_lines  # the first object is out
         self._data = bytearray()
@@ -69,8 +79,10 @@ class Framer:
         """The objects that `data` completes, and one error for each stretch that is none."""
         self._data += data
         found: list[bytes | PeerError] = []
+        self._garbage = 0
         while self._data and self._step(found):
-            pass
+            if self._most and self._garbage >= self._most:
+                self._reset(len(self._data))
         return found
 
     def give_up(self) -> list[PeerError]:
@@ -120,6 +132,7 @@ class Framer:
             self._report(found, end)
         else:
             found.append(bytes(self._data[:end]))
+            self._garbage = 0
         self._reset(end)
         if not self._begun:
             self.bare = _LINE_END.match(self._data) is None
@@ -206,6 +219,7 @@ class Framer:
         if not self._reported:
             self._reported = True
             long = (len(self._data) if size is None else size) > self.limit
+            self._garbage = 0 if long else self._garbage + 1
             found.append(
                 PeerError(ErrorCode.TOO_LONG, limit=self.limit)
                 if long
