@@ -116,6 +116,7 @@ class Daemon:
         self._storage_failed = False
         self._sparse = {event: Sparse() for event in SPARSE}
         self._no_place = dict.fromkeys(NO_PLACE, 0)  # who was refused at the door, by why
+        self._failed_handshakes = 0
         self._upgrades = Upgrades(
             self.loop,
             refuse=self._why_no_upgrade,
@@ -314,6 +315,7 @@ class Daemon:
         if connection.handshaking:
             text = why if why.startswith("tls: ") else f"tls: no handshake, but {why}"
             self._happened("refused", {"text": text, "address": connection.origin})
+            self._failed_handshakes += 1
         if connection.id not in self.loop.connections:
             self._peers.forget(connection.id)
         elif any(asking is connection for asking, _ in self._asking):
@@ -486,6 +488,7 @@ class Daemon:
                     writable=not self._storage_failed,
                     no_place=self._no_place,
                     answers=self._pages.answers,
+                    failed_handshakes=self._failed_handshakes,
                     left_out=sum(one.left_out for one in self._sparse.values()),
                 ),
             )

@@ -37,6 +37,7 @@ class Tally(NamedTuple):
     writable: bool
     no_place: Mapping[str, int]  # connections refused at the door, by why
     answers: Mapping[int, int]  # over HTTP, by status
+    failed_handshakes: int  # of TLS
     left_out: int  # lines that server.log was spared
 
 
@@ -63,11 +64,14 @@ class Readings(Collector):
     def _gauges(self) -> Iterable[Metric]:
         connections = self._loop.connections.values()
         queued = sum(one.queued for one in connections)
+        secure = {one.id for one in connections if one.secure}
+        in_tls = sum(one.conn in secure for one in self._hub.online.values())
         build = GaugeMetricFamily("chatd_build_info", "The version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
         for name, help_, value in (
             ("chatd_connections", "Open connections, also without a session.", len(connections)),
+            ("chatd_tls_sessions", "Open sessions in TLS, of either kind.", in_tls),
             ("chatd_queued_bytes", "Bytes queued for peers.", queued),
             ("chatd_log_position", "The number of the newest entry of the log.", self._hub.seq),
             ("chatd_store_writable", "1, or 0 since writing has failed.", self._tally.writable),
@@ -85,13 +89,19 @@ class Readings(Collector):
             ("chatd_accepted_connections", "Connections accepted.", self._loop.accepted),
             ("chatd_deliveries", "Messages and events queued for a session.", counts.deliveries),
             ("chatd_login_failures", "Wrong passwords, unknown names.", counts.failed_logins),
+            ("chatd_tls_handshake_failures", "Handshakes of TLS that came to nothing.",
+             self._tally.failed_handshakes),
             ("chatd_delays", "Times that a peer was read from later.", counts.delays),
             ("chatd_unlogged_lines", "Lines of which a flood had too many.", self._tally.left_out),
-        ):
+        ):  # fmt: skip
             yield CounterMetricFamily(name, help_, value)
         yield _labelled(
             "chatd_turned_away", "Connections without a place.", "why",
             self._tally.no_place,
+        )  # fmt: skip
+        yield _labelled(
+            "chatd_tls_handshakes", "Handshakes of TLS that are done.", "version",
+            self._loop.handshakes,
         )  # fmt: skip
         yield _labelled("chatd_http", "Answers over HTTP.", "status", self._tally.answers)
         yield _labelled("chatd_messages", "Messages stored.", "kind", counts.messages)

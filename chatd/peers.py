@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from chatd.core.effects import Close, Opened, Probe, Send, Slow, Tell
 from chatd.core.limits import Limits
@@ -17,6 +18,7 @@ from chatd.wire.messages import Message, Users, Welcome
 
 HOLD = 1.0  # seconds such a peer is left alone after `welcome`, if it never asks who is there
 TOGETHER = 64  # messages joined at most: what a queue may be beyond its bound before it is known
+MANY = 16  # requests at once; who brings more shares the time of a turn with others who do
 STALL = 256 * 1024  # bytes queued for a plain peer: from here on it is served from the log
 OUTBOX = 8 * 1024 * 1024  # bytes queued for one peer that are not in the log
 
@@ -30,9 +32,9 @@ class Peer:
 
     __slots__ = ("connection", "dialect", "finished", "first", "held", "timed")
 
-    def __init__(self, connection: Connection, limit: int) -> None:
+    def __init__(self, connection: Connection, limits: Limits) -> None:
         self.connection = connection
-        self.dialect: JsonDialect | HttpDialect = JsonDialect(limit)
+        self.dialect: JsonDialect | HttpDialect = JsonDialect(limits.object, limits.garbage)
         self.first: bytes | None = b""  # until they tell what is spoken
         self.held: list[bytes] | None = None
         self.finished = 0  # reads that brought an object to its end
@@ -122,12 +124,14 @@ class Peers:
         self._for_one: dict[int, list[Message]] = {}
         self._for_many: Batch | None = None
         self._known: tuple[Sequence[int], Audience] | None = None
+        self._busy = 0  # connections that have brought many requests in this turn
+        self._share = 1  # ... in the last one: by so many a turn is shared
         self.stalled: dict[int, None] = {}  # who takes less than is queued
         self.overrun: dict[int, None] = {}  # who takes nothing, and has had its bound
 
     def add(self, connection: Connection) -> None:
         """Somebody is there."""
-        self._peers[connection.id] = Peer(connection, self.limits.object)
+        self._peers[connection.id] = Peer(connection, self.limits)
 
     def forget(self, conn: int) -> None:
         """Its connection is no more."""
@@ -136,7 +140,7 @@ class Peers:
 
     def received(self, conn: int, data: bytes) -> Items:
         """The messages that these bytes complete."""
-        peer = self._peers.get(conn)
+        peer, size = self._peers.get(conn), len(data)
         if peer is None:
             return []
         if peer.first is not None:
@@ -148,6 +152,10 @@ class Peers:
         peer.finished += bool(items)
         if peer.unfinished and not peer.timed:
             self._time(peer)
+        if items:
+            self._busy += len(items) > MANY
+            useful = not isinstance(items[-1], PeerError)
+            peer.connection.suit(size, len(items) * self._share, useful=useful)
         return items
 
     def _recognise(self, peer: Peer, first: bytes) -> bytes:
@@ -172,18 +180,19 @@ class Peers:
         return b"" if is_http is None else first
 
     def _time(self, peer: Peer) -> None:
-        before, peer.timed = peer.finished, True
-
-        def over() -> None:
-            peer.timed = False
-            if not peer.unfinished:
-                return
-            if peer.finished == before:
-                self._unfinished(peer.connection.id, peer.dialect.give_up())
-            else:
-                self._time(peer)
-
+        peer.timed = True
+        over = partial(self._time_is_over, peer.connection.id, peer.finished)  # nobody who is gone
         self._loop.after(self.limits.unfinished, over)
+
+    def _time_is_over(self, conn: int, before: int) -> None:
+        peer = self._peers.get(conn)
+        if peer is None:
+            return
+        peer.timed = False
+        if peer.unfinished and peer.finished == before:
+            self._unfinished(conn, peer.dialect.give_up())
+        elif peer.unfinished:
+            self._time(peer)
 
     def opened(self, effect: Opened) -> None:
         """A session is open: from now on it is spoken to in its kind, and at its pace."""
@@ -233,6 +242,8 @@ class Peers:
 
     def flush(self, *, last: bool = False) -> None:
         """Queue everything that was sent since the last call; the `last` of a turn goes at once."""
+        if last:
+            self._share, self._busy = max(1, self._busy), 0
         self._hand_many(last=last)
         if self._for_one:
             waiting, self._for_one = self._for_one, {}

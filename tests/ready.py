@@ -46,7 +46,7 @@ class Start:
 
     def wait(self, seconds: float | None = None) -> int | None:
         """How it ended, as `subprocess` says it; none if it has not within that time."""
-        if self._status is None and select.select([self._said], [], [], seconds)[0]:
+        if self._status is None and _readable(self._said, seconds):
             (status,) = NUMBER.unpack(os.read(self._said, NUMBER.size))
             self._status = os.waitstatus_to_exitcode(status)
             os.close(self._said)
@@ -62,6 +62,13 @@ class Start:
         """Whatever it is doing."""
         self.kill(signal.SIGKILL)
         self.wait()
+
+
+def _readable(fd: int, seconds: float | None) -> bool:
+    """Whether something comes within that time; of any descriptor, as select(2) has 1,024."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else 1000 * seconds))
 
 
 class Ready:

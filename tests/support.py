@@ -10,7 +10,6 @@ import os
 import queue
 import re
 import resource
-import select
 import signal
 import socket
 import struct
@@ -312,11 +311,6 @@ def one_error(done: subprocess.CompletedProcess) -> str:
     (line,) = done.stderr.splitlines()
     assert line.startswith("chatd: ")
     return line
-
-
-def readable(fd) -> bool:
-    """Whether something comes within the patience."""
-    return bool(select.select([fd], [], [], PATIENCE)[0])
 
 
 def selectors_here() -> list[str]:

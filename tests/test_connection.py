@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from chatd.net.connection import READ, Connection
+from chatd.net.connection import AT_ONCE, LEAST, MOST, Connection
 
 
 @pytest.fixture(params=[socket.SOCK_SEQPACKET, socket.SOCK_STREAM], ids=["packets", "stream"])
@@ -86,8 +86,8 @@ def test_a_read_gives_what_is_there_nothing_or_the_end():
         ours.setblocking(False)
         connection = Connection(ours, 1, ("h", 1))
         assert connection.read() is None
-        theirs.sendall(b"x" * (READ + 10))
-        assert connection.read() == b"x" * READ
+        theirs.sendall(b"x" * (LEAST + 10))
+        assert connection.read() == b"x" * LEAST
         assert connection.read() == b"x" * 10
         theirs.close()
         assert connection.read() == b""
@@ -123,3 +123,25 @@ def test_probing_asks_the_kernel_and_is_no_error_where_it_cannot():
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 1
     with socket.socket(socket.AF_UNIX) as sock:
         Connection(sock, 1, ("h", 1)).probe(3.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "useful", "portion"),
+    [
+        (8192, 8, True, 16_384),
+        (8192, 8, False, 8192),  # garbage makes nothing grow
+        (8191, 8, True, 8192),  # there was no more to read
+        (20_000, 1, True, 40_000),  # of one record of TLS
+        (60_000, 1, True, MOST),
+        (8192, AT_ONCE, True, 8192),
+        (8192, 2 * AT_ONCE, True, 4096),
+        (8192, 100 * AT_ONCE, True, LEAST),
+    ],
+)
+def test_so_much_is_read_at_once_as_a_turn_has_time_for(size, count, useful, portion):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours, 1, ("h", 1))
+        connection.portion = 8192
+        connection.suit(size, count, useful=useful)
+        assert connection.portion == portion

@@ -1,11 +1,13 @@
 """Frames, however a peer cuts or ends them."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatd.wire import framing as module
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.framing import MAX_DEPTH, Framer
 
@@ -151,6 +153,37 @@ def test_any_objects_in_any_pieces_come_out_as_they_went_in(objects, pretty, asc
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert read(*pieces) == encoded
+
+
+class Counted:
+    """A pattern, and how many bytes it was looked for in."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self.pattern, self.bytes = pattern, 0
+
+    def search(self, data: bytearray, at: int = 0) -> re.Match[bytes] | None:
+        found = self.pattern.search(data, at)
+        self.bytes += (found.end() if found else len(data)) - at
+        return found
+
+
+@pytest.mark.parametrize("stretch", [b"x\n", b'{"', b'"{', b"{\n", b'{"\n', b'{"":{}', b"{ "])
+def test_of_much_garbage_no_byte_is_looked_at_more_often_than_of_little(monkeypatch, stretch):
+    counted = {name: Counted(getattr(module, name)) for name in ("_NEXT_OBJECT", "_MAYBE_OBJECT")}
+    for name, one in counted.items():
+        monkeypatch.setattr(module, name, one)
+    garbage = stretch * (16_384 // len(stretch))
+    found = Framer().feed(garbage)
+    looked_at = sum(one.bytes for one in counted.values())
+    assert looked_at <= 3 * len(garbage) + module._MAYBE * (len(found) + 1)
+
+
+def test_behind_so_much_garbage_in_a_row_the_rest_of_a_read_is_dropped():
+    framer = Framer(garbage=3)
+    assert framer.feed(b"x\nx\n" + WHO + b"x\nx\n")[2] == WHO
+    assert len(framer.feed(b"x\n" * 1000 + b'{"half')) == 3
+    assert not framer.unfinished
+    assert framer.feed(WHO) == [WHO]
 
 
 @given(st.lists(st.binary() | st.sampled_from([b'{"', b"}", b'"', b"\\", b"\n", b"[", WHO])))

@@ -12,6 +12,7 @@ import pytest
 from support import selectors_here
 
 from chatd.net import loop as module
+from chatd.net.connection import LEAST, MOST, PORTION
 from chatd.net.listen import listen
 from chatd.net.loop import Loop
 
@@ -385,14 +386,23 @@ def test_who_is_paused_is_read_from_later_and_the_others_at_once(served):
     assert app.events[-1] == ("received", connection.id, b"later")
 
 
-def test_who_was_paused_is_read_in_small_portions_from_then_on(served):
+def test_who_is_not_known_yet_is_read_in_small_portions(served):
+    loop, app, _ = served
+    client, _ = admitted(loop, app)
+    client.sendall(b"x" * 10_000)
+    turn_until(loop, lambda: sum(len(data) for *_, data in app.what("received")) == 10_000)
+    assert max(len(data) for *_, data in app.what("received")) == LEAST
+
+
+def test_who_was_paused_is_read_in_small_portions_when_its_time_has_come(served):
     loop, app, clock = served
     client, connection = admitted(loop, app)
+    connection.portion = MOST
     loop.pause(connection, 5.0)
     client.sendall(b"x" * 100_000)
     clock.now += 5.0
-    turn_until(loop, lambda: sum(len(data) for *_, data in app.what("received")) == 100_000)
-    assert max(len(data) for *_, data in app.what("received")) == module.PORTION
+    turn_until(loop, lambda: app.what("received"))
+    assert len(app.what("received")[0][-1]) == PORTION
 
 
 def test_who_is_paused_is_not_read_for_another_reason_either(served):

@@ -4,6 +4,7 @@ The daemon's own loop, hub, dialect and store, with a clock that is a number; th
 SEQPACKET pairs, which keep one send apart from the next as a network cannot be made to.
 """
 
+import gc
 import json
 import socket
 from itertools import pairwise
@@ -14,9 +15,11 @@ from chatd.config import Config
 from chatd.core.limits import Limits
 from chatd.daemon import SOON, Daemon
 from chatd.log import ServerLog
+from chatd.net.connection import AT_ONCE, MOST
 from chatd.net.loop import Loop
 from chatd.peers import HOLD, OUTBOX
 from chatd.store.memory import MemoryStore
+from chatd.wire.framing import Framer
 
 APART = Limits().apart
 
@@ -46,6 +49,9 @@ class House:
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         theirs.setblocking(False)
         self.loop._admit(ours, ("127.0.0.1", 4000 + len(self.peers)))
+        connection = max(self.loop.connections.values(), key=lambda one: one.id, default=None)
+        if connection:  # unless it found no place
+            connection.portion = MOST  # of a packet what is not read is lost
         peer = Bare(self, theirs)
         self.peers.append(peer)
         return peer
@@ -420,6 +426,33 @@ def test_many_messages_of_one_turn_come_in_their_order(house):
     says(ann, *many, to="ben")
     house.turn()
     assert contents(ben) == many + many
+
+
+def test_nothing_is_kept_of_what_somebody_began_who_has_gone(house):
+    """The deadlines that were set for it have minutes left."""
+    gone = house.connect()
+    gone.raw(b'{"code":"' + b"x" * 50_000)
+    (connection,) = house.loop.connections.values()
+    house.loop.queue(connection, b"y" * 1_000_000)
+    assert [one for one in gc.get_objects() if isinstance(one, Framer) and one.unfinished]
+    gone.sock.close()
+    house.turn()
+    house.turn()
+    assert not house.loop.connections
+    assert not [one for one in gc.get_objects() if isinstance(one, Framer) and one.unfinished]
+    assert not connection.outbox
+
+
+@pytest.mark.parametrize("floods", [1, 2, 4])
+def test_of_much_that_comes_at_once_a_turn_takes_a_part_of_each(house, floods: int):
+    peers = joined(house, *"abcd"[:floods])
+    ping = b'{"code":"ping"}\n'
+    for peer in peers:
+        peer.sock.send(ping * 8000)
+    for _ in range(10):
+        house.turn()
+    for connection in house.loop.connections.values():
+        assert AT_ONCE // 2 <= floods * connection.portion // len(ping) <= AT_ONCE
 
 
 def test_what_all_get_is_written_once_for_each_in_a_turn(house):

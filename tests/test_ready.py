@@ -1,6 +1,8 @@
 """A program that is forked from a process that has read its modules is as one that was started."""
 
+import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import ready
+
+from chatd.net.loop import FD_SETSIZE
 
 PATIENCE = 60.0  # seconds, only for giving up
 
@@ -50,6 +54,28 @@ def test_its_end_by_a_signal_is_told(chatd):
     assert chatd.process.poll() is None
     chatd.signal(signal.SIGKILL)
     assert chatd.wait() == -signal.SIGKILL
+
+
+@pytest.fixture
+def high():
+    """The end of a pipe behind a thousand other descriptors, and its other end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    said, says = os.pipe()
+    yield fcntl.fcntl(said, fcntl.F_DUPFD, FD_SETSIZE), says
+    os.close(said)
+    os.close(says)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_it_is_waited_for_whatever_number_its_descriptor_has(high):
+    said, says = high
+    os.write(says, ready.NUMBER.pack(os.getpid()))
+    started = ready.Start(said)
+    assert started.pid == os.getpid()
+    assert started.wait(0) is None
+    os.write(says, ready.NUMBER.pack(2 << 8))  # as wait(2) has it
+    assert started.wait() == 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asked of the Linux kernel")

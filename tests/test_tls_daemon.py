@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 from peers.secure import SecureWire, client_context, write_certificate
 from support import PATIENCE, Ended, one_error, run_chatd
-from test_http import own_address
+from test_http import metrics, own_address
 
 from chatd.certificate import OWN, make, read
 from chatd.wire.errors import ConfigError
@@ -225,6 +225,22 @@ def test_a_handshake_has_the_time_of_the_limits(start, tmp_path):
         assert wire.raw(b"\x16").rest() == []
     chatd.join("ann")
     assert 'text="tls: no handshake within 0.2 seconds"' in chatd.log()
+    assert metrics(chatd)["chatd_tls_handshake_failures_total",] == 1
+
+
+def test_sessions_in_tls_and_handshakes_are_counted(chatd, secure):
+    ann, bob = secure(version=VERSIONS[0]).join("ann"), secure(version=VERSIONS[1]).join("bob")
+    chatd.join("cleo")
+    secure(version=VERSIONS[1]).join_plain("dora")
+    assert chatd.wire().raw(b"\x16" + b"no TLS at all, " * 20).rest() == []
+    assert page(chatd, "/healthz")[0] == 200  # in TLS, and no session
+    bob.send("quit").rest()
+    ann.await_("notice", kind="quit")
+    counted = metrics(chatd)
+    assert counted["chatd_tls_sessions",] == 2
+    assert counted["chatd_tls_handshakes_total", "TLSv1.2"] == 1
+    assert counted["chatd_tls_handshakes_total", "TLSv1.3"] == 3
+    assert counted["chatd_tls_handshake_failures_total",] == 1
 
 
 def test_a_reader_in_tls_that_stands_still_costs_little_and_catches_up(chatd, secure):

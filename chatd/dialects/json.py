@@ -80,14 +80,15 @@ PLAIN: dict[type[Message], Callable[[Any], Message | None]] = {
 class JsonDialect:
     """Bytes of one connection to messages, and messages to bytes for it."""
 
-    __slots__ = ("_framer", "_in_lines", "_limit", "encode")
+    __slots__ = ("_framer", "_garbage", "_in_lines", "_limit", "encode")
 
-    def __init__(self, limit: int = MAX_OBJECT) -> None:
-        """`limit`: the bytes of one object."""
+    def __init__(self, limit: int = MAX_OBJECT, garbage: int = 0) -> None:
+        """`limit`: the bytes of one object; `garbage`: as of a `Framer`."""
         self.encode = extended  # before `hello` errors are errors
         self._framer: Framer | None = None  # as soon as something comes that is not whole lines
         self._in_lines = False  # something came before that was
         self._limit = limit
+        self._garbage = garbage
 
     @property
     def bare(self) -> bool:
@@ -111,7 +112,7 @@ class JsonDialect:
                 self._in_lines, self._framer = True, None
                 return messages
         if self._framer is None:
-            self._framer = Framer(self._limit, in_lines=self._in_lines)
+            self._framer = Framer(self._limit, in_lines=self._in_lines, garbage=self._garbage)
         return [
             item if isinstance(item, PeerError) else decode(item)
             for item in self._framer.feed(data)

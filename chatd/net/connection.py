@@ -14,8 +14,9 @@ from itertools import islice
 from chatd.net.tls import TlsSocket
 
 NOTHING: deque[bytes] = deque()  # the outbox of all who wait for nothing: an own one has 600 bytes
-READ = 65_536  # bytes per connection and turn
-PORTION = 16_384  # ... of one that was too fast: what it sends at once is work for a turn
+LEAST, MOST = 1024, 65_536  # bytes that are read of a connection in one turn
+PORTION = 8192  # ... of one that was too fast, when its time has come
+AT_ONCE = 256  # requests that are to be in them: five milliseconds of work
 PIECES = 512  # buffers per system call; Linux takes 1,024 (IOV_MAX)
 
 
@@ -57,7 +58,7 @@ class Connection:
         self.doomed = ""  # why it is to be closed
         self.hung_up = False  # our end is closed; what still comes is thrown away
         self.paused = False  # nothing is read for now; what comes waits in the kernel
-        self.portion = READ  # bytes that are read at once
+        self.portion = LEAST  # bytes that are read at once
         self.peer_ended = False  # nothing more will come
         self.drained = False  # the application is to be told when everything is written
         self.writing = False  # the loop waits until it takes more
@@ -115,6 +116,17 @@ class Connection:
             return self.sock.recv(self.portion)
         except BlockingIOError:
             return None
+
+    def suit(self, size: int, count: int, *, useful: bool) -> None:
+        """So many bytes held so many requests: read as much at once as a turn has time for.
+
+        Portions grow by what is `useful` alone: nothing is made as cheaply as garbage.
+        """
+        fitting = size * AT_ONCE // count
+        if count > AT_ONCE:
+            self.portion = max(LEAST, fitting)
+        elif useful and size >= self.portion:  # of one record of TLS more than was asked for
+            self.portion = min(MOST, 2 * size, fitting)
 
     def write(self) -> bool:
         """Write what goes without waiting; True when nothing is left that may go now."""

@@ -18,11 +18,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chatd.net.connection import PORTION, Connection
+from chatd.net.connection import NOTHING, PORTION, Connection
 from chatd.net.durations import Durations
 from chatd.net.listen import plain_address, source
 from chatd.net.timers import Timers
-from chatd.net.tls import Context, TlsError, TlsSocket
+from chatd.net.tls import VERSIONS, Context, TlsError, TlsSocket
 
 FD_SETSIZE = 1024
 ACCEPTS = 256  # per turn, so that a storm of log-ins cannot starve those who talk
@@ -96,6 +96,7 @@ class Loop:
         self.max_clients = max_clients
         self.accepted = 0  # connections so far
         self.refused = 0  # ... and those that found no place
+        self.handshakes = Counter(dict.fromkeys(VERSIONS, 0))  # that are done
         self._sources: Counter[str] = Counter()  # connections by whom limits count them for
         self.turns = Durations()  # without their waiting
         self._refusal = refusal
@@ -212,7 +213,8 @@ class Loop:
                 self._read_again(connection)
 
         if not connection.paused:
-            connection.paused, connection.portion = True, PORTION
+            connection.paused = True
+            connection.portion = min(connection.portion, PORTION)
             self._want(connection)
             self.after(seconds, resume)
 
@@ -231,6 +233,7 @@ class Loop:
             greet=lambda: self._greet_soon(connection),
             owing=lambda: self.queue(connection, b""),
             again=lambda: self.after(0.0, lambda: self._serve(connection, selectors.EVENT_READ)),
+            succeeded=self._note_handshake,
         )
         number = connection.id
         self.after(seconds, lambda: self._handshake_is_over(number, seconds))
@@ -366,6 +369,9 @@ class Loop:
         if self._greeting:
             self.after(0.0, self._greet)
 
+    def _note_handshake(self, version: str) -> None:
+        self.handshakes[version] += 1
+
     def _handshake_is_over(self, number: int, seconds: float) -> None:
         connection = self.connections.get(number)
         if connection and connection.handshaking:
@@ -495,6 +501,7 @@ class Loop:
         with contextlib.suppress(KeyError):
             self._selector.unregister(connection.sock)
         connection.sock.close()
+        connection.outbox, connection.queued = NOTHING, 0  # deadlines know it for some time
 
     def _leave(self, whom: str) -> None:
         self._sources[whom] -= 1

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from socket import socket
 
 HANDSHAKE = b"\x16"  # the first byte of a connection in TLS (RFC 8446, section 5.1)
+VERSIONS = ("TLSv1.2", "TLSv1.3")  # that are spoken, as `ssl` names them
 MOST = 65_536  # bytes encrypted at a time: four full records
 OWED = 65_536  # bytes of answers (key updates) to a peer that asks for them and takes none
 
@@ -57,6 +58,7 @@ class TlsSocket:
         "_owing",
         "_shut",
         "_sock",
+        "_succeeded",
         "_tls",
         "_unsent",
         "handshaking",
@@ -72,12 +74,14 @@ class TlsSocket:
         greet: Callable[[], None],
         owing: Callable[[], None],
         again: Callable[[], None],
+        succeeded: Callable[[str], None],
     ) -> None:
         """`first` is what was read of it already.
 
         `greet` is called where a step of the handshake waits: for `recv`, when `its_turn` is set.
         `owing` is called where `send` is to be, if only with nothing; `again` where `recv` is,
-        though nothing more may come.
+        though nothing more may come; `succeeded` with the version (`TLSv1.3`) when the handshake is
+        done.
         """
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -86,6 +90,7 @@ class TlsSocket:
         self._greet = greet
         self._owing = owing
         self._again = again
+        self._succeeded = succeeded
         self._unsent = b""  # records on their way to the kernel
         self._owed = 0  # bytes of the caller that these, and those behind them, are made of
         self._ended = False  # the peer has said that it says no more
@@ -150,6 +155,7 @@ class TlsSocket:
             if self.handshaking:
                 self._tls.do_handshake()
                 self.handshaking = False
+                self._succeeded(str(self._tls.version()))
             while piece := self._tls.read(MOST):
                 pieces.append(piece)
             return b"".join(pieces), True  # close_notify

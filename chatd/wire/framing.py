@@ -25,6 +25,7 @@ _LINE_END = re.compile(rb"[ \t]*\r?\n")
 # Behind garbage; so much space and no more is kept for what may become an object.
 _NEXT_OBJECT = re.compile(rb'\n|\{[ \t\r\n]{0,256}"')
 _MAYBE_OBJECT = re.compile(rb"\{[ \t\r\n]{0,256}\Z")
+_MAYBE = 257  # bytes at most: it is looked for nowhere else, or much garbage would cost its square
 _CLOSES = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
@@ -40,16 +41,26 @@ class Framer:
         "_begun",
         "_closers",
         "_data",
+        "_garbage",
         "_in_string",
+        "_most",
         "_reported",
         "_skipping",
         "bare",
         "limit",
     )
 
-    def __init__(self, limit: int = MAX_OBJECT, *, in_lines: bool = False) -> None:
-        """`in_lines`: objects came before, each with a line end."""
+    def __init__(
+        self, limit: int = MAX_OBJECT, *, in_lines: bool = False, garbage: int = 0
+    ) -> None:
+        """`in_lines`: objects came before, each with a line end.
+
+        Behind `garbage` stretches of it in a row (0: no such bound) the rest of a feed is dropped:
+        a peer that sends so much is let go, and nobody should pay for reading more of it.
+        """
         self.limit = limit
+        self._most = garbage
+        self._garbage = 0  # stretches in a row in this feed
         self.bare = False  # the peer ends its objects with nothing, as far as the first one tells
         self._begun = in_lines  # the first object is out
         self._data = bytearray()
@@ -68,8 +79,10 @@ class Framer:
         """The objects that `data` completes, and one error for each stretch that is none."""
         self._data += data
         found: list[bytes | PeerError] = []
+        self._garbage = 0
         while self._data and self._step(found):
-            pass
+            if self._most and self._garbage >= self._most:
+                self._reset(len(self._data))
         return found
 
     def give_up(self) -> list[PeerError]:
@@ -119,6 +132,7 @@ class Framer:
             self._report(found, end)
         else:
             found.append(bytes(self._data[:end]))
+            self._garbage = 0
         self._reset(end)
         if not self._begun:
             self.bare = _LINE_END.match(self._data) is None
@@ -187,7 +201,7 @@ class Framer:
     def _skip(self, found: list[bytes | PeerError]) -> bool:
         """Drop what is no object, up to a line end or the beginning of the next."""
         resume = _NEXT_OBJECT.search(self._data, self._at)
-        maybe = _MAYBE_OBJECT.search(self._data, self._at)
+        maybe = _MAYBE_OBJECT.search(self._data, max(self._at, len(self._data) - _MAYBE))
         if resume and (maybe is None or resume.start() < maybe.start()):
             end = resume.end() if resume[0] == b"\n" else resume.start()
             self._report(found, end)
@@ -205,6 +219,7 @@ class Framer:
         if not self._reported:
             self._reported = True
             long = (len(self._data) if size is None else size) > self.limit
+            self._garbage = 0 if long else self._garbage + 1
             found.append(
                 PeerError(ErrorCode.TOO_LONG, limit=self.limit)
                 if long

@@ -14,8 +14,10 @@ CONFIRMED = 50  # items from one `received` to the next
 
 def main() -> int:
     port, name, count, *plain = sys.argv[1:]
-    sock = socket.create_connection(("127.0.0.1", int(port)))
+    sock = socket.socket()
+    # Before it connects: into a window that has shrunk the kernel sends by a timer, every 200 ms.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    sock.connect(("127.0.0.1", int(port)))
     hello = {"code": "hello", "name": name} | ({} if plain else {"v": 1})
     sock.sendall(json.dumps(hello).encode() + b"\n")
     numbers = []
