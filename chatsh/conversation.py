@@ -344,11 +344,11 @@ class Conversation:
         self._front.show(render.wrong(error.text))
 
     def _answered(self, answered: Answered) -> None:
-        if answered.id in self._silent:
-            self._silent.discard(answered.id)
+        silent = answered.id in self._silent
+        self._silent.discard(answered.id)
+        if silent or self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
+            self._front.refresh()  # what is to be shown of it is shown: it is answered all the same
             return
-        if self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
-            return  # it is shown there
         if isinstance(answered.reply, Error):
             self._refused(answered.request, answered.reply)
         else:
