@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from chatd import certificate
-from chatd.config import Config, parse, parse_transfer, parse_upgrade
+from chatd.config import Config, parse, parse_import, parse_transfer, parse_upgrade
 from chatd.daemon import Daemon, check_operators, filed_accounts, first_number, say_error
 from chatd.log import ServerLog
 from chatd.net.handover import Door
@@ -181,19 +181,25 @@ def export_store(words: Sequence[str]) -> int:
 
 def import_store(words: Sequence[str]) -> int:
     """Fill an empty data folder; `chatd import FILE`."""
-    file, folder = parse_transfer("import", words)
+    file, folder, new_epoch = parse_import(words)
     try:
         if file == STANDARD:
-            rows = import_(folder, sys.stdin)
+            rows = import_(folder, _lines(sys.stdin), new_epoch=new_epoch)
         else:
             with Path(file).open(encoding="utf-8") as lines:
-                rows = import_(folder, lines)
+                rows = import_(folder, _lines(lines), new_epoch=new_epoch)
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is no export: it is not UTF-8 text") from None
     print(f"{rows} rows imported into {folder}")
     return 0
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """What is too long comes in pieces, which are no rows."""
+    while line := file.readline(LONGEST):
+        yield line
 
 
 def backup_store(words: Sequence[str]) -> int:
@@ -220,6 +226,7 @@ def _private(path: str, flags: int) -> int:
 
 
 STANDARD = "-"  # standard input or output in place of a file
+LONGEST = 1 << 24  # characters of a line that is imported: a hundred times what any entry can have
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "upgrade": upgrade,
     "passwd": passwd,

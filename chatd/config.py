@@ -27,7 +27,8 @@ StoreKind = Literal["sqlite", "memory"]
 EPILOG = """\
 chatd passwd FILE NAME    adds NAME to a password file, or changes its password
 chatd export FILE         writes everything stored as JSON lines, also while chatd runs
-chatd import FILE         fills an empty data folder with what was exported
+chatd import FILE         fills an empty data folder with what was exported; --new-epoch where the
+                          log went on elsewhere since, so that clients are told of a gap
 chatd backup FILE         copies the database, also while chatd runs
 chatd upgrade             lets a new process take over from the one that runs; nobody is cut off
                           (these four take --data DIR, or --port N for the default folder)
@@ -116,11 +117,25 @@ def _read_toml(path: Path | None) -> dict[str, object]:
 
 
 def parse_transfer(command: str, argv: Sequence[str]) -> tuple[str, Path]:
-    """The file and the data folder of `chatd export`, `import` and `backup`."""
+    """The file and the data folder of `chatd export` and `backup`."""
+    args, folder = _parse_folder(_transfer_parser(command), argv)
+    return args.file, folder
+
+
+def parse_import(argv: Sequence[str]) -> tuple[str, Path, bool]:
+    """The file and the data folder of `chatd import`, and whether the log becomes another one."""
+    parser = _transfer_parser("import")
+    parser.add_argument(
+        "--new-epoch", action="store_true", help="the log went on elsewhere: tell of a gap"
+    )
+    args, folder = _parse_folder(parser, argv)
+    return args.file, folder, args.new_epoch
+
+
+def _transfer_parser(command: str) -> _Parser:
     parser = _Parser(prog=f"chatd {command}")
     parser.add_argument("file", metavar="FILE", help="- for standard input or output")
-    args, folder = _parse_folder(parser, argv)
-    return args.file, folder
+    return parser
 
 
 def parse_upgrade(argv: Sequence[str]) -> Path:

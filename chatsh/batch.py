@@ -34,7 +34,8 @@ class Batch(LineFront[Shown]):
         self.post(shown)
 
     def refresh(self) -> None:
-        """There is no status line."""
+        """There is no status line, but the next line may have waited for this."""
+        self._lines.wake()
 
     def call(self, sequence: str) -> None:
         """Nobody is there to be called."""

@@ -45,6 +45,7 @@ chatsh [options] [HOST] [PORT] [NAME]
        chatsh HOST PORT [NAME]      for example: chatsh localhost 8000 bob
        chatsh PORT HOST [NAME]      the one that is a number from 1 to 65535 is the port
        chatsh "" PORT [NAME]        "" is this machine
+       chatsh HOST,HOST PORT [NAME]              several servers of one chat, HOST:PORT among them
        chatsh PROFILE               a server of the settings file
        chatsh                       asks for what is missing
        chatsh [WHERE] --to NAME [TEXT ...]       sends TEXT, or what comes from a pipe
@@ -203,7 +204,7 @@ def serve(arguments: argparse.Namespace) -> int:
     try:
         log_in(link, None)
         if arguments.to is None and arguments.wait_for is None:
-            return _converse_with_program(link)
+            return _converse_with_program(link, reconnect=_to_others(link, arguments))
         return script.run(link, wanted)
     finally:
         link.close()
@@ -212,19 +213,22 @@ def serve(arguments: argparse.Namespace) -> int:
 def _link(
     destination: Destination, client: Client, arguments: argparse.Namespace, timeout: float
 ) -> Link:
-    host, port, _, tls = destination
-    assert host is not None
-    assert port is not None
-    wanted = tls if arguments.tls is None else arguments.tls
-    return Link(Address(host, port), client, tls=wanted, timeout=timeout)
+    first, *others = destination.addresses
+    tls = destination.tls if arguments.tls is None else arguments.tls
+    return Link(first, client, others=others, tls=tls, timeout=timeout)
 
 
-def _converse_with_program(link: Link) -> int:
+def _to_others(link: Link, arguments: argparse.Namespace) -> bool:
+    """Whether a program's conversation goes on elsewhere; it waits for no server to come back."""
+    return link.several and not arguments.no_reconnect
+
+
+def _converse_with_program(link: Link, *, reconnect: bool) -> int:
     from chatsh.events import Events
 
     lines = Lines(sys.stdin.fileno())
     lines.wake_on_signals()
-    return Events(link, lines).run()
+    return Events(link, lines, reconnect=reconnect).run()
 
 
 # --- asking for what is missing -----------------------------------------------------------------
@@ -250,15 +254,14 @@ class Asker:
 
 def complete(given: Destination, asker: Asker) -> Destination:
     """The destination with what was missing asked for."""
-    host, port, name, _ = given
-    if host is None:
-        host = asker.ask("address of the server [this machine]")
-    if port is None:
-        port = _ask_port(asker)
-    asked = given.host is None or given.port is None
-    if name is None and (asker.terminal or asked):
-        name = _ask_name(asker)
-    return given._replace(host=host, port=port, name=name or None)
+    whole = given
+    if whole.host is None:
+        whole = whole._replace(host=asker.ask("address of the server [this machine]"))
+    if whole.lacks_port:
+        whole = whole._replace(port=_ask_port(asker))
+    if whole.name is None and (asker.terminal or whole != given):
+        whole = whole._replace(name=_ask_name(asker) or None)
+    return whole._replace(name=whole.name or None)
 
 
 def _ask_port(asker: Asker) -> int:
@@ -338,14 +341,22 @@ def chat(arguments: argparse.Namespace) -> int:
     asker = Asker(Lines(sys.stdin.fileno()))
     asker.lines.wake_on_signals()
     destination = complete(arguments.destination, asker)
-    host, port, name, _ = destination
-    print(f"connecting to server at {harmless(host or '') or 'localhost'}, {port}", flush=True)
+    name = destination.name
     link = _link(destination, Client(name), arguments, arguments.timeout or TIMEOUT)
+    print(f"connecting to {_shown(destination.addresses)}", flush=True)
     try:
         greet(link, log_in(link, asker), name)
         return converse(link, asker, arguments)
     finally:
         link.close()
+
+
+def _shown(addresses: Sequence[Address]) -> str:
+    """One in the words of S1."""
+    if len(addresses) > 1:
+        return f"one of {'; '.join(map(str, addresses))}"
+    ((host, port),) = addresses
+    return f"server at {harmless(host) or 'localhost'}, {port}"
 
 
 def converse(link: Link, asker: Asker, arguments: argparse.Namespace) -> int:
@@ -354,7 +365,8 @@ def converse(link: Link, asker: Asker, arguments: argparse.Namespace) -> int:
     if not (asker.terminal and sys.stdout.isatty()):
         from chatsh.batch import Batch
 
-        return Batch(link, asker.lines, settings=settings).run()
+        elsewhere = _to_others(link, arguments)
+        return Batch(link, asker.lines, settings=settings, reconnect=elsewhere).run()
     if arguments.plain:
         from chatsh.plain import Plain
 

@@ -115,6 +115,10 @@ class Strange(NamedTuple):
     """What answered the hello is no chat server."""
 
 
+class Foreign(NamedTuple):
+    """It is another chat, with a log of its own, where only the one before was wanted."""
+
+
 class Answered(NamedTuple):
     """The reply to the request that `send` gave this id; None: sent, and S3 has no reply to it."""
 
@@ -123,7 +127,19 @@ class Answered(NamedTuple):
     reply: Reply | None
 
 
-Event = Opened | Refused | Strange | Answered | Said | GroupEvent | Receipt | Notice | Error | Bye
+Event = (
+    Opened
+    | Refused
+    | Strange
+    | Foreign
+    | Answered
+    | Said
+    | GroupEvent
+    | Receipt
+    | Notice
+    | Error
+    | Bye
+)
 
 # What a server of S3 can be asked, and how; its list of users serves as the round trip.
 _PLAIN: dict[type[Message], Callable[[Any], Message]] = {
@@ -186,7 +202,7 @@ class Client:
         self.password = password
         self.opened = False  # between welcome and the end of the session
         self.extended = False
-        self.called_back = False  # by the last word of a server that another program succeeds
+        self.last_word: Bye | None = None  # of the server, in this session
         self.limits = Limits()  # what the server takes
         self.users: tuple[str, ...] = ()  # who is here, as far as the server told
         self.groups: tuple[str, ...] = ()  # which groups we are in
@@ -196,6 +212,7 @@ class Client:
         self._confirms = confirms
         self._token: str | None = None
         self._epoch = ""  # names the log that `_seq` counts in
+        self._bound = False  # to that log
         self._seq = 0  # everything up to there is here
         self._confirmed = 0  # ... and the server knows it
         self._looked: dict[tuple[str | None, str | None], int] = {}  # at, and not told yet
@@ -210,9 +227,12 @@ class Client:
         """How many requests wait for their answer, those kept for the next session included."""
         return len(self._unanswered)
 
-    def hello(self) -> None:
-        """Begin a session on a fresh connection, the first one or the next."""
-        self.opened = self.called_back = False
+    def hello(self, *, bound: bool = False) -> None:
+        """Begin a session on a fresh connection, the first one or the next.
+
+        `bound`: only where the log is that of the session before, else there is `Foreign`.
+        """
+        self.opened, self.last_word, self._bound = False, None, bound
         self._framer = Framer(MAX_FRAME)
         self._segments.clear()
         self._write(
@@ -221,11 +241,16 @@ class Client:
                 v=VERSION,
                 password=self.password,
                 token=self._token,
-                after=Position(self._epoch, self._seq) if self._seq else None,
+                after=Position(self._epoch, self._place) if self._place else None,
                 client=self._program,
                 notices=self._notices or None,
             )
         )
+
+    @property
+    def _place(self) -> int:
+        """Behind which the next session goes on: the server takes what is before it for safe."""
+        return self._seq if self._confirms else self._confirmed
 
     @property
     def pending(self) -> dict[str, Request]:
@@ -388,6 +413,9 @@ class Client:
     def _welcome(self, welcome: Welcome) -> None:
         if self.opened:
             return
+        if self._bound and (welcome.epoch or "") != self._epoch:
+            self._events.append(Foreign())
+            return
         self.opened = True
         self.extended = welcome.v is not None
         self.name = welcome.name or self.name
@@ -419,7 +447,7 @@ class Client:
     def _comes_without(self, error: Error) -> bool:
         """Whether the server passes over what was wrong with our hello, and opens a session."""
         if error.error == ErrorCode.BAD_FIELD:
-            return self._seq > 0 and not error.fatal  # a place that its log does not have
+            return self._place > 0 and not error.fatal  # a place that its log does not have
         return error.error == ErrorCode.BAD_TOKEN
 
     def _listed(self, users: Users) -> None:
@@ -467,7 +495,7 @@ class Client:
 
     def _said_goodbye(self, bye: Bye) -> None:
         self.opened = False
-        self.called_back = bye.reconnect and bye.reason == "shutdown"
+        self.last_word = bye
         self._events.append(bye)
 
     _HANDLERS: ClassVar[dict[type[Message], Callable[[Client, Any], None]]] = {

@@ -126,7 +126,7 @@ class Conversation:
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
         self.view = View(link, front, lambda: self.settings, self.transcript, Drafts(*self._own()))
-        self._logs = Logs(link.address, lambda: self.settings, wall_clock, self._complain_of)
+        self._logs = Logs(link.home, lambda: self.settings, wall_clock, self._complain_of)
         self._spool = Spool(*self._own())
         self._unsent = self._kept = self._spool.load()
 
@@ -155,17 +155,22 @@ class Conversation:
         """The link, the newest of our messages, and what waits unseen, for a status line."""
         waiting = self.view.waiting
         parts = (
-            render.OFFLINE if self._down else "",
+            render.OFFLINE if self._down else self._at,
             harmless(self._statuses.newest),
             f"unseen: {waiting}" if waiting else "",
         )
         return "  |  ".join(part for part in parts if part)
 
+    @property
+    def _at(self) -> str:
+        """Which of several servers this is."""
+        return f"at {self._link.address}" if self._link.several else ""
+
     # --- what could not be sent ---
 
     def _own(self) -> tuple[str, str]:
         """The server and the name that files are kept for."""
-        address = self._link.address
+        address = self._link.home
         return f"{address.host}:{address.port}", self._link.client.name or ""
 
     def offer_unsent(self) -> None:
@@ -229,8 +234,12 @@ class Conversation:
         if self._down:
             with contextlib.suppress(OSError):  # that is told at the end, where it counts
                 self._spool_pending()  # now, for whatever may end this shell
-            self._front.show(render.complaint(render.KEPT))
+            self._front.show(self._kept_meanwhile)
             self.keeper.hurry()
+
+    def _kept_meanwhile(self) -> Text | None:
+        """What becomes of a line, where it still is not sent when that would be shown."""
+        return render.complaint(render.KEPT) if self._down else None
 
     def _switch(self, switch: Switch) -> None:
         if self.view.focus:
@@ -344,11 +353,11 @@ class Conversation:
         self._front.show(render.wrong(error.text))
 
     def _answered(self, answered: Answered) -> None:
-        if answered.id in self._silent:
-            self._silent.discard(answered.id)
+        silent = answered.id in self._silent
+        self._silent.discard(answered.id)
+        if silent or self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
+            self._front.refresh()  # what is to be shown of it is shown: it is answered all the same
             return
-        if self.view.earlier(answered.id, getattr(answered.reply, "items", ())):
-            return  # it is shown there
         if isinstance(answered.reply, Error):
             self._refused(answered.request, answered.reply)
         else:
@@ -397,16 +406,16 @@ class Conversation:
         self._front.refresh()
         self._front.show(render.complaint(render.LOST))
         if lost.again and not self._link.settled:
-            self._front.show(render.complaint(render.KEPT))
+            self._front.show(self._kept_meanwhile)
             self.keeper.hurry()
 
     def _opened(self, opened: Opened) -> None:
         down, called_back = self._down, self._called_back
         self._down = self._called_back = False
         if down:
-            self._front.refresh()
-            self._front.show(render.notice(render.CONNECTED_AGAIN))
+            self._front.show(render.notice(" ".join((render.CONNECTED_AGAIN, self._at)).strip()))
         if down or called_back:  # others may have gone, or come, meanwhile
+            self._front.refresh()
             self._silent.add(self._link.send(Who()))
         if opened.gap:
             self._front.show(render.complaint(render.GAP))

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from chatd.wire.text import harmless
 from chatsh.client import is_text
-from chatsh.link import MAX_PORT
+from chatsh.link import MAX_PORT, Address
 from chatsh.settings import Server
 
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 8000
-VARIABLE = "CHATSH_SERVER"  # of the environment: a profile, or HOST:PORT
+VARIABLE = "CHATSH_SERVER"  # of the environment: a profile, or HOST:PORT[,HOST:PORT]
+MOST = 16  # addresses of one chat: each gets its share of the time for all
 
 
 class UsageError(Exception):
@@ -19,12 +20,57 @@ class UsageError(Exception):
 
 
 class Destination(NamedTuple):
-    """Whom to call, under which name, and whether in TLS; None is what was not given."""
+    """Whom to call, under which name, and whether in TLS; None is what was not given.
+
+    `host` may be several with commas between them, each with a port of its own behind a colon;
+    `port` is that of the others.
+    """
 
     host: str | None = None
     port: int | None = None
     name: str | None = None
     tls: bool | None = None
+
+    @property
+    def lacks_port(self) -> bool:
+        """Whether a port is missing still. Raises `UsageError`."""
+        return self.port is None and not has_ports(self.host or "")
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where to look for the chat, in this order. Raises `UsageError`."""
+        given = [Address(host, port or self.port or DEFAULT_PORT) for host, port in self._hosts]
+        return list(dict.fromkeys(given))
+
+    @property
+    def _hosts(self) -> list[tuple[str, int | None]]:
+        return split(self.host or "")
+
+
+def split(hosts: str) -> list[tuple[str, int | None]]:
+    """The hosts of a list, with the ports that they have of their own. Raises `UsageError`."""
+    words = hosts.split(",")
+    if len(words) > MOST:
+        raise UsageError(f"{len(words)} servers are too many: a list has {MOST} at most")
+    for word in words if len(words) > 1 else ():
+        if not word.strip() or word.lstrip("+-").isdecimal():
+            raise UsageError(f"{shown(word)} in {shown(hosts)} is no host")
+    return [_split(word.strip()) for word in words]
+
+
+def _split(word: str) -> tuple[str, int | None]:
+    """HOST, HOST:PORT, an address of IPv6, or one in brackets with or without a port."""
+    host, colon, port = word.rpartition(":")
+    if not colon or word.endswith("]") or (":" in host and not host.endswith("]")):
+        return word.removeprefix("[").removesuffix("]"), None
+    if not is_port(port):
+        raise UsageError(out_of_range(port))
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def has_ports(hosts: str) -> bool:
+    """Whether each of them has a port of its own. Raises `UsageError`."""
+    return all(port for _, port in split(hosts))
 
 
 def place(words: Sequence[str], profiles: Mapping[str, Server] | None = None) -> Destination:
@@ -35,6 +81,10 @@ def place(words: Sequence[str], profiles: Mapping[str, Server] | None = None) ->
         check_text(word)
     if profiles and len(words) == 1 and words[0] in profiles and not is_port(words[0]):
         return _of_profile(profiles[words[0]])
+    if words and ":" in words[0] and not any(map(is_port, words[:2])) and has_ports(words[0]):
+        if len(words) > 2:
+            raise UsageError(f"too many arguments: {harmless(words[2])}")
+        return Destination(words[0], None, next(iter(words[1:]), None))
     where, name = words[:2], next(iter(words[2:]), None)
     ports = [word for word in where if is_port(word)]
     hosts = [word for word in where if not is_port(word)]
@@ -45,6 +95,8 @@ def place(words: Sequence[str], profiles: Mapping[str, Server] | None = None) ->
     if hosts and hosts[0].lstrip("+-").isdecimal():
         raise UsageError(out_of_range(hosts[0]))
     host, port = next(iter(hosts), None), next(iter(ports), None)
+    if host is not None and port and has_ports(host):
+        raise UsageError(f"{shown(host)} says every port already, and {port} is another one")
     return Destination(host, int(port) if port else None, name)
 
 
@@ -53,7 +105,8 @@ def rather(words: Sequence[str], profiles: Mapping[str, Server]) -> str:
     if len(words) == 2:
         host, port = sorted(words, key=is_port)
         name = shown(host)
-        return f'; if {name} is your name: chatsh "" {port} {name}' if "." not in host else ""
+        one = not {".", ","} & set(host)
+        return f'; if {name} is your name: chatsh "" {port} {name}' if one else ""
     if len(words) == 1 and profiles:
         return f"; the servers of your settings are: {harmless(', '.join(profiles))}"
     return ""
@@ -75,15 +128,22 @@ def without_questions(
 def _of_variable(variable: str, profiles: Mapping[str, Server]) -> Destination:
     if variable in profiles:
         return _of_profile(profiles[variable])
-    host, colon, port = variable.rpartition(":")
-    if not (colon and is_port(port) and is_text(host)):
-        raise UsageError(f"{VARIABLE} is neither a profile nor HOST:PORT: {shown(variable)}")
-    return Destination(host.removeprefix("[").removesuffix("]"), int(port))
+    wrong = f"{VARIABLE} is neither a profile nor HOST:PORT: {shown(variable)}"
+    try:
+        hosts = split(variable)
+    except UsageError as error:
+        raise UsageError(wrong) from error
+    if not (is_text(variable) and all(port for _, port in hosts)):
+        raise UsageError(wrong)
+    (host, port), *others = hosts
+    return Destination(variable) if others else Destination(host, port)
 
 
 def _of_profile(profile: Server) -> Destination:
     tls = None if profile.tls == "auto" else profile.tls == "on"
-    return Destination(profile.host, profile.port, profile.name or None, tls)
+    given = Destination(profile.host, profile.port, profile.name or None, tls)
+    assert given.addresses  # what is wrong with them is told now
+    return given
 
 
 def check_text(word: str) -> None:

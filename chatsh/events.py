@@ -6,6 +6,7 @@ of them, gets the rest the next time.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from chatd.wire.messages import Bye, Group, Quit
@@ -22,8 +23,9 @@ FOR_PEOPLE = "That command is for people; a program gets events instead."
 class Events(LineFront[Any]):
     """A conversation with a program. The link's client is one that does not confirm by itself."""
 
-    def __init__(self, link: Link, lines: Lines) -> None:
+    def __init__(self, link: Link, lines: Lines, *, reconnect: bool = False) -> None:
         super().__init__(link, lines)
+        self._keeper = Keeper(link, self._happened, reconnect=reconnect)
         self._mode = Mode.GENERAL
         self._wanted = ""  # the name of the group that is being made
         self._line = 0  # the number of the newest one
@@ -31,14 +33,21 @@ class Events(LineFront[Any]):
 
     def run(self) -> int:
         """The whole conversation; the exit code."""
-        return self.converse(Keeper(self._link, self._happened, reconnect=False))
+        return self.converse(self._keeper)
 
     def _happened(self, event: Event | Lost | GaveUp | Told) -> None:
+        if isinstance(event, Bye) and self._keeper.called_back:
+            return  # it is about to be open again
         self.post(event)
-        if isinstance(event, Bye):
-            self.leave(code_of(event))
-        elif isinstance(event, Lost):
-            self.leave(ExitCode.LOST)
+        match event:
+            case Bye():
+                self.leave(code_of(event))
+            case Lost() if event.again and not self._link.settled:
+                self._keeper.hurry()
+            case Lost() if not event.again:
+                self.leave(ExitCode.LOST)
+            case GaveUp():
+                self.leave(ExitCode.REFUSED if event.error else ExitCode.LOST)
 
     def _enter(self, line: str) -> None:
         self._line += 1
@@ -64,12 +73,16 @@ class Events(LineFront[Any]):
         if isinstance(request, Group) and self._mode is Mode.GROUP_MEMBERS:
             self._mode = Mode.GROUP
         self._asked[self._link.send(request)] = self._line
+        if not self._link.client.opened:
+            self._keeper.hurry()
 
     def _complain(self, text: str) -> None:
         self.post({"type": "error", "text": text, "line": self._line})
 
     def _print(self) -> None:
         for event in self._taken():
+            if isinstance(event, Told):
+                print(event.text, file=sys.stderr, flush=True)
             told = event if isinstance(event, dict) else self._object(event)
             if told:
                 print(objects.encode(told), flush=True)

@@ -6,7 +6,7 @@ A line is HOST:PORT and a fingerprint. A server may have several lines: each of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,25 +35,42 @@ class KnownServers:
 
     def knows(self, host: str, port: int) -> bool:
         """Whether this server has shown a certificate before. Raises `CertificateError`."""
-        server = _server(host, port)
-        return server in self._here or any(pin.server == server for pin in self._pins())
+        return bool(self._of(host, port))
 
-    def check(self, host: str, port: int, fingerprint: str) -> str:
+    def check(
+        self,
+        host: str,
+        port: int,
+        fingerprint: str,
+        *,
+        others: Iterable[tuple[str, int]] = (),
+        begun: bool = False,
+    ) -> str:
         """What to tell of a server that shows this one; nothing where it is known.
 
-        Keeps what is new. Raises `CertificateError` where another one is known.
+        Keeps what is new. Raises `CertificateError` where another one is known. `others` are
+        addresses of the same chat: what is known of them is good here too, and where anything is,
+        or a session has `begun` at one of them, nothing else is taken at first sight.
         """
-        server = _server(host, port)
-        pins = [pin for pin in self._pins() if pin.server == server]
-        if server in self._here and not pins:
-            pins = [_Pin(0, server, self._here[server])]
-        if any(pin.fingerprint == fingerprint for pin in pins):
-            return ""
-        if pins:
+        pins = self._of(host, port)
+        if pins and fingerprint not in _shown_by(pins):
             raise CertificateError(self._changed(host, port, pins[0], fingerprint))
+        theirs = [pin for other in others for pin in self._of(*other)]
+        if fingerprint in _shown_by([*pins, *theirs]):
+            return ""
+        if theirs or begun:
+            raise CertificateError(_stranger(host, port, fingerprint))
+        server = _server(host, port)
         self._here[server] = fingerprint
         about = f"The certificate of {_shown(host, port)} is {fingerprint}, seen for the first time"
         return f"{about}; {self._keep(f'{server} {fingerprint}')}."
+
+    def _of(self, host: str, port: int) -> list[_Pin]:
+        server = _server(host, port)
+        pins = [pin for pin in self._pins() if pin.server == server]
+        if server in self._here and not pins:
+            return [_Pin(0, server, self._here[server])]
+        return pins
 
     def _keep(self, line: str) -> str:
         try:
@@ -90,6 +107,18 @@ class KnownServers:
                     f"line {number} of {self.path} is not HOST:PORT SHA256:...; "
                     "mend it, or remove it"
                 )
+
+
+def _shown_by(pins: Iterable[_Pin]) -> set[str]:
+    return {pin.fingerprint for pin in pins}
+
+
+def _stranger(host: str, port: int, fingerprint: str) -> str:
+    return (
+        f"The certificate of {_shown(host, port)} is {fingerprint}, which is not known, neither of "
+        "it nor of another server of the list; nothing was sent there. If whoever runs it says "
+        f"that it is right, go there once alone: chatsh {harmless(host)} {port}"
+    )
 
 
 def _server(host: str, port: int) -> str:

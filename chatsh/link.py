@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import errno
+import itertools
 import math
 import queue
 import random
@@ -24,7 +25,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -34,7 +35,17 @@ import msgspec
 from chatd.wire.errors import ErrorCode
 from chatd.wire.messages import Error
 from chatd.wire.text import harmless
-from chatsh.client import Answered, Client, Event, Opened, Refused, Reply, Request, Strange
+from chatsh.client import (
+    Answered,
+    Client,
+    Event,
+    Foreign,
+    Opened,
+    Refused,
+    Reply,
+    Request,
+    Strange,
+)
 from chatsh.known import CertificateError, KnownServers
 
 if TYPE_CHECKING:
@@ -49,6 +60,8 @@ HURRIED = 1.0  # seconds between attempts while one waits, at most
 SPACING = 0.02  # seconds between two objects for a server that reads one per segment
 CHUNK = 65_536
 MAX_PORT = 65_535
+OPENINGS, WITHIN = 4, 20.0  # sessions, and seconds: who has had more of them waits first
+NO_PLACE = (ErrorCode.SERVER_FULL, ErrorCode.SHUTTING_DOWN)  # another server may have one
 
 
 class Address(NamedTuple):
@@ -71,6 +84,10 @@ class UnknownHostError(LinkError):
 
 class UntrustedError(LinkError):
     """The server's certificate is not the one that is known; trying again will not help."""
+
+
+class ForeignError(LinkError):
+    """The server is not of the chat that the session before was in."""
 
 
 class LoginRefusedError(Exception):
@@ -116,7 +133,7 @@ def connect(address: Address, timeout: float) -> socket.socket:
         why = f"that host name cannot be resolved ({reason})"
         raise UnknownHostError(f"cannot connect to {address}: {why}") from error
     except TimeoutError as error:
-        why = f"no answer within {timeout:g} seconds (timed out)"
+        why = f"no answer within {timeout:.3g} seconds (timed out)"
         raise LinkError(f"cannot connect to {address}: {why}") from error
     except OSError as error:
         why = _REASONS.get(error.errno or 0, "{0}").format(error.strerror)
@@ -158,7 +175,7 @@ def _resolve(host: str, port: int, timeout: float) -> list[tuple[str, int]]:
     try:
         answer = answers.get(timeout=timeout)
     except queue.Empty:
-        raise socket.gaierror(0, f"no answer within {timeout:g} seconds") from None
+        raise socket.gaierror(0, f"no answer within {timeout:.3g} seconds") from None
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -191,6 +208,9 @@ class Link:
     Another machine is spoken to in TLS, and its certificate has to be the one it had before; this
     machine is not, unless by a name that has a certificate. `tls` decides otherwise. `tell` gets
     what a person should know: that a certificate is seen for the first time.
+
+    `others` are further addresses of the same chat, tried in this order where one does not let us
+    in. A session goes on only at one that keeps the same log.
     """
 
     def __init__(
@@ -198,6 +218,7 @@ class Link:
         address: Address,
         client: Client,
         *,
+        others: Sequence[Address] = (),
         tls: bool | None = None,
         known: KnownServers | None = None,
         tell: Callable[[str], None] = _tell,
@@ -206,9 +227,13 @@ class Link:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address = address
+        self.home = address  # by which what belongs to this chat is kept, wherever we are
         self.client = client
         self.tell = tell
+        self._turn = deque((address, *others))  # begins with the one that is spoken to
+        self._left: Address | None = None  # where the newest session was, or is
+        self._openings: deque[float] = deque(maxlen=OPENINGS)  # when there was a welcome
+        self._told: set[str] = set()
         self._tls = tls
         self._known = known or KnownServers()
         self._deliver: Callable[[Event], None] | None = None
@@ -252,16 +277,82 @@ class Link:
         with self._lock:
             return not self.client.unanswered
 
+    @property
+    def address(self) -> Address:
+        """Where we are, or shall be tried next."""
+        return self._turn[0]
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one address."""
+        return len(self._turn) > 1
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the end of this connection need not be that of the session: it is tried at once.
+
+        Not where one session after the other has ended.
+        """
+        last, openings = self.client.last_word, self._openings
+        if len(openings) == OPENINGS and self._clock() - openings[0] < WITHIN:
+            return False
+        return self.several if last is None else last.reconnect and (self.several or self._stays)
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the server's last word was that another process is in its place already."""
+        last = self.client.last_word
+        return last is not None and last.reconnect and last.after_s == 0
+
     def open(self, timeout: float | None = None) -> Opened:
-        """Connect and log in; raises `LinkError` or `LoginRefusedError`."""
-        timeout = self._timeout if timeout is None else timeout
+        """Connect and log in, within so many seconds, where the first address lets us.
+
+        After a session the next one is the first. Raises `LinkError` or `LoginRefusedError`.
+        """
+        deadline = self._clock() + (self._timeout if timeout is None else timeout)
+        if self._left == self.address and not self._stays:
+            self._turn.rotate(-1)
+        failed: dict[str, LinkError | LoginRefusedError] = {}
+        for left in range(len(self._turn), 0, -1):
+            patience = max(deadline - self._clock(), 0.01) / left
+            try:
+                return self._open(patience)
+            except LoginRefusedError as refused:
+                if refused.error.error not in NO_PLACE:
+                    raise  # as everybody of this chat would
+                failed[f"{self.address}: {refused}"] = refused
+                self._turn.rotate(-1)
+            except LinkError as error:
+                failed[self._turn_away(error)] = error
+        raise _all_of(failed)
+
+    def _turn_away(self, error: LinkError) -> str:
+        """Have another address tried instead of this one; why, in short."""
+        why = str(error)
+        if self.several and isinstance(error, UntrustedError | ForeignError):
+            self._tell_once(why)
+            foreign = isinstance(error, ForeignError)
+            why = f"{self.address} is {'another chat' if foreign else 'not trusted'}"
+        if isinstance(error, ForeignError):
+            self._turn.popleft()  # for good: those who are there would see us come and go
+        else:
+            self._turn.rotate(-1)
+        return why
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.tell(text)
+
+    def _open(self, timeout: float) -> Opened:
+        """Connect and log in at the present address."""
         deadline = self._clock() + timeout
         fresh = self._connect(timeout, deadline)
         with self._lock:
             self.drop()
             self._socket = fresh
             self._misses = 0
-            self.client.hello()
+            self.client.hello(bound=self._begun)
             self._flush()
         try:
             opened = self._wait_for_welcome(fresh, deadline)
@@ -269,7 +360,14 @@ class Link:
             self.drop()
             raise
         fresh.settimeout(self._quiet)
+        self._left = self.address
+        self._openings.append(self._clock())
         return opened
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the session before was at another address."""
+        return self._left not in (None, self.address)
 
     def _connect(self, timeout: float, deadline: float) -> socket.socket | SecureSocket:
         """A socket over which may be spoken: nothing was said yet, beside a handshake."""
@@ -292,7 +390,8 @@ class Link:
             raise self._broken(error) from error
         if not here:
             return True
-        return not _names_loopback(self.address.host) and self._known.knows(*self.address)
+        known = any(self._known.knows(*one) for one in self._turn)
+        return known and not _names_loopback(self.address.host)
 
     def _secured(self, sock: socket.socket, deadline: float) -> SecureSocket:
         from chatsh.secure import HandshakeError, SecureSocket  # ssl: not for this machine
@@ -309,7 +408,8 @@ class Link:
             raise self._no_tls(str(error)) from error
         except OSError as error:
             raise self._no_tls(error.strerror or str(error)) from error
-        if news := self._known.check(*self.address, shown):
+        others = [one for one in self._turn if one != self.address]
+        if news := self._known.check(*self.address, shown, others=others, begun=self._begun):
             self.tell(news)
         return secure
 
@@ -329,6 +429,11 @@ class Link:
                     raise LoginRefusedError(event.error)
                 if isinstance(event, Strange):
                     raise LinkError(f"{self.address} answers, but it is not a chat server")
+                if isinstance(event, Foreign):
+                    raise ForeignError(
+                        f"{self.address} is another chat, with a log of its own, than the one "
+                        f"at {self._left}: it is passed over"
+                    )
 
     def _welcome_bytes(self, fresh: socket.socket | SecureSocket, deadline: float) -> bytes:
         try:
@@ -483,6 +588,16 @@ class Link:
                 self._socket.shutdown(how)
 
 
+def _all_of(failed: Mapping[str, LinkError | LoginRefusedError]) -> LinkError | LoginRefusedError:
+    """One error for those of all addresses, which stand beside their reasons."""
+    *before, last = failed.values()
+    if not before or all(isinstance(one, LoginRefusedError) for one in failed.values()):
+        return last
+    trusted = any(not isinstance(one, UntrustedError) for one in failed.values())
+    kind = LinkError if trusted else UntrustedError
+    return kind(f"none of {len(failed)} servers lets us in: {'; '.join(failed)}")
+
+
 def _full(heard: bytes) -> Error | None:
     """A full server says so to everybody alike, before it knows who speaks TLS."""
     try:
@@ -561,22 +676,33 @@ class Keeper:
 
     @property
     def called_back(self) -> bool:
-        """Whether the server's last word was to come back at once, and we do."""
-        return self._reconnect and self.link.client.called_back
+        """Whether the server's last word was to come back, here or elsewhere, and we do."""
+        last = self.link.client.last_word
+        if not self._reconnect or last is None or not last.reconnect:
+            return False
+        return last.reason == "shutdown" or self.link.several
 
     def _come_back(self) -> bool:
         """Open the link again; False where that is given up."""
         self._deadline = None
-        opened = self._attempt() if self.called_back else None  # then nobody need notice
+        at_once = self.called_back and self.link.goes_on
+        opened = self._attempt() if at_once else None  # then nobody need notice
         if opened is not None:
             return opened
         self._deliver(Lost(self._reconnect))
-        delays = self._delays()
+        delays = itertools.chain(self._first_delays(tried=at_once), self._delays())
         while opened is None and self._reconnect and self._wait(next(delays)):
             opened = self._attempt()
         if opened is None and not self._stopping:
             self._deliver(GaveUp())
         return bool(opened)
+
+    def _first_delays(self, *, tried: bool) -> Iterable[float]:
+        """Another address is tried at once; the same one no sooner than its server has said."""
+        last = self.link.client.last_word
+        if self.link.several:
+            return (0.0,) if self.link.goes_on and not tried else ()
+        return (float(last.after_s),) if last and last.after_s else ()
 
     def _attempt(self) -> bool | None:
         """Whether the link is open now, or never will be; None where it may be later."""
@@ -588,8 +714,9 @@ class Keeper:
         except LinkError:
             return None
         except LoginRefusedError as refused:
-            if refused.error.error == ErrorCode.ALREADY_LOGGED_IN:
-                return None  # our own lost session; the server is about to find out
+            code = refused.error.error
+            if code == ErrorCode.ALREADY_LOGGED_IN or (code in NO_PLACE and self.link.several):
+                return None  # our own lost session, which the server is about to find out
             self._deliver(GaveUp(refused.error))
             return False
         return True

@@ -44,7 +44,7 @@ from chatsh.exits import ExitCode, code_of
 from chatsh.fences import fenced
 from chatsh.grammar import EVERYONE
 from chatsh.lines import Lines
-from chatsh.link import TIMEOUT, Link
+from chatsh.link import TIMEOUT, Link, LinkError, LoginRefusedError
 
 MAX_TEXT = 4 * 1024 * 1024  # bytes of one text from standard input
 # What an object holds beside its text, escaped as badly as can be.
@@ -130,11 +130,23 @@ class Session:
 
     def _next(self) -> Event:
         event = next(self._arriving, None)
-        if event is None:
-            raise Ended(ExitCode.LOST, "the connection to the server was lost")
-        if isinstance(event, Bye):
-            raise Ended(code_of(event), event.text)
+        while event is None or isinstance(event, Bye):
+            self._go_on(event)
+            event = next(self._arriving, None)
         return event
+
+    def _go_on(self, last: Bye | None) -> None:
+        """Have the session elsewhere after the end of this connection. Raises `Ended`."""
+        if self.link.goes_on:
+            try:
+                self.link.open()
+            except (LinkError, LoginRefusedError) as error:
+                raise Ended(ExitCode.LOST, str(error)) from error
+            self._arriving = self.link.events()
+        elif last:
+            raise Ended(code_of(last), last.text)
+        else:
+            raise Ended(ExitCode.LOST, "the connection to the server was lost")
 
 
 # --- a text to messages -------------------------------------------------------------------------

@@ -42,7 +42,9 @@ class SettingsError(Exception):
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where to go and as whom, under a word of one's own."""
 
-    host: Annotated[str, Meta(description="its address; empty: this machine")] = ""
+    host: Annotated[
+        str, Meta(description="its address, or several with commas; empty: this machine")
+    ] = ""
     port: Annotated[int, Meta(ge=1, le=65_535, description="its port")] = 8000
     name: Annotated[str, Meta(description="your name there; empty: one is assigned")] = ""
     tls: Annotated[

@@ -55,6 +55,29 @@ def test_each_of_several_lines_is_good(known):
     assert known.check("chat", 8000, ONE) == known.check("chat", 8000, OTHER) == ""
 
 
+def test_a_certificate_known_of_one_server_of_a_list_is_good_for_the_others_and_no_other_is(known):
+    others = [("a", 8000), ("b", 8000)]
+    known.check("a", 8000, ONE)
+    assert known.check("c", 8000, ONE, others=others) == ""
+    assert not known.knows("c", 8000), "it goes with what it is like"
+    with pytest.raises(CertificateError) as refused:
+        known.check("c", 8000, OTHER, others=others)
+    said = str(refused.value)
+    assert said.startswith(f"The certificate of c, port 8000 is {OTHER}, which is not known")
+    assert "nothing was sent there" in said
+    assert said.endswith("go there once alone: chatsh c 8000")
+    assert known.check("c", 8000, OTHER), "alone it is met for the first time"
+    assert known.check("c", 8000, OTHER, others=others) == ""
+    with pytest.raises(CertificateError, match="HAS CHANGED"):
+        known.check("a", 8000, OTHER, others=[("c", 8000)])
+
+
+def test_nothing_is_taken_at_first_sight_where_a_session_has_begun_elsewhere(known):
+    with pytest.raises(CertificateError, match="nothing was sent there"):
+        known.check("c", 8000, ONE, others=[("a", 8000)], begun=True)
+    assert known.check("c", 8000, ONE, others=[("a", 8000)])
+
+
 @pytest.mark.parametrize(
     "line", ["chat:8000", f"chat {ONE}", f"chat:8000 {ONE}x", "chat:8000 SHA256:short", "nonsense"]
 )

@@ -326,9 +326,10 @@ def test_an_unknown_receiver_on_a_server_of_s3_is_its_own_message(s3):
 class Kept:
     """A kept link and what it delivered."""
 
-    def __init__(self, server, **options):
+    def __init__(self, server, *more, **options):
         self.events: queue.SimpleQueue = queue.SimpleQueue()
-        self.link = Link(Address("127.0.0.1", server.port), Client("ana"))
+        first, *others = [Address("127.0.0.1", one.port) for one in (server, *more)]
+        self.link = Link(first, Client("ana"), others=others)
         self.link.open()
         delays = options.pop("delays", lambda: repeat(0.02))
         self.keeper = Keeper(self.link, self.events.put, delays=delays, **options)
@@ -341,8 +342,8 @@ class Kept:
 
 
 @contextmanager
-def kept(chatd, **options):
-    it = Kept(chatd, **options)
+def kept(*servers, **options):
+    it = Kept(*servers, **options)
     yield it
     it.keeper.stop()
 

@@ -12,6 +12,7 @@ from peers.secure import write_certificate
 from peers.servers import kill, s3_server
 from support import PATIENCE
 from test_http import own_address
+from test_several_hosts import ways
 
 from chatd.certificate import OWN
 from chatd.wire.messages import Bye, Incoming, Outgoing, OutgoingBroadcast
@@ -77,8 +78,9 @@ def test_a_certificate_is_told_at_first_sight_and_known_from_then_on(chatd, dial
     assert known.path.read_text() == f"127.0.0.1:{chatd.port} {fingerprint}\n"
 
 
-def test_a_changed_certificate_stops_it_before_anything_is_said(dial, known, tmp_path):
-    path, fingerprint = write_certificate(tmp_path, "server.pem")
+def with_its_own(folder):
+    """What serves a connection with a new certificate and keeps what it hears; the fingerprint."""
+    path, fingerprint = write_certificate(folder, "server.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
 
@@ -86,6 +88,11 @@ def test_a_changed_certificate_stops_it_before_anything_is_said(dial, known, tmp
         with context.wrap_socket(sock, server_side=True) as secure:
             heard += secure.recv(1000)
 
+    return serve, fingerprint
+
+
+def test_a_changed_certificate_stops_it_before_anything_is_said(dial, known, tmp_path):
+    serve, fingerprint = with_its_own(tmp_path)
     with serving(serve) as (port, heard):
         before = "SHA256:" + "x" * 43
         known.path.write_text(f"127.0.0.1:{port} {before}\n")
@@ -135,6 +142,32 @@ def test_it_does_not_come_back_to_another_certificate(chatd, start, dial):
     start(port=chatd.port, data="another")
     assert "HAS CHANGED" in wait_for(GaveUp).why
     keeper.stop()
+
+
+def test_servers_of_one_certificate_are_one_for_those_who_know_it(chatd, dial, known):
+    with ways(chatd, chatd) as hosts:
+        first, second = (Address("127.0.0.1", host.port) for host in hosts)
+        link = dial(first.port, others=[second])
+        link.open()
+        hosts[0].close()
+        link.open()
+        assert link.address == second
+        assert len(dial.told) == len(known.path.read_text().splitlines()) == 1
+
+
+def test_a_server_of_the_list_that_nobody_knows_hears_nothing_behind_one_that_is(
+    chatd, dial, tmp_path
+):
+    """Whoever can cut the way to the first must not get the token by being the second."""
+    serve, fingerprint = with_its_own(tmp_path)
+    with ways(chatd) as (host,), serving(serve) as (port, heard):
+        link = dial(host.port, others=[Address("127.0.0.1", port)])
+        link.open()
+        host.close()
+        said = complaint(link)
+    assert f"127.0.0.1, port {port} is not trusted; cannot connect to" in said
+    assert f"The certificate of 127.0.0.1, port {port} is {fingerprint}" in dial.told[-1]
+    assert heard == b""
 
 
 # --- with whom ------------------------------------------------------------------------------------

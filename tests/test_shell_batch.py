@@ -11,6 +11,7 @@ from peers.servers import kill, s3_server
 from peers.shells import CHATSH
 
 from chatd.wire.messages import (
+    Incoming,
     IncomingBroadcast,
     IncomingGroup,
     Outgoing,
@@ -54,6 +55,13 @@ def test_each_line_is_answered_before_the_next_is_done(chatd):
         expected.append('server: User "zoe" is not connected to the server.')
         expected.append(f"pong {number}")
     assert said(done) == expected
+
+
+def test_a_talk_in_which_nothing_was_said_holds_up_no_line(chatd):
+    with logged_in(chatd, "ann") as ann:  # who is here: so nothing is told of her either
+        done = run(chatd, "bob", text="/talk ann\nhi\n")
+        assert said(done)[1:] == ["bob: hi"]
+        assert [one.content for one in settled(ann) if isinstance(one, Incoming)] == ["hi"]
 
 
 def test_the_end_of_the_input_is_a_polite_end(chatd):

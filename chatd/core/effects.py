@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from chatd.wire.errors import ErrorCode
-from chatd.wire.messages import Message
+from chatd.wire.messages import GroupKind, Message
 
 
 class Now(NamedTuple):
@@ -84,9 +85,21 @@ class Entry(Struct, frozen=True, gc=False):
     author: int  # account
     name: str  # of the author, as shown at that time
     target: int  # account, group, or `EVERYONE`
-    content: str  # of an event: JSON, see `chatd.core.groups.Change`
+    content: str  # of an event: JSON, see `Change`
     ts: int  # milliseconds since 1970
     id: str | None = None  # the sender's key: (author, id) is stored once
+
+
+class Change(Struct, frozen=True, omit_defaults=True):
+    """The content of an event entry, as JSON: names as they were shown at that time."""
+
+    kind: GroupKind
+    group: str
+    names: list[str] = []
+    to: str | None = None
+
+
+read_change = msgspec.json.Decoder(Change).decode
 
 
 class Row(Struct, frozen=True, gc=False):

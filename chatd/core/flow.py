@@ -24,8 +24,8 @@ from chatd.core.effects import (
     Send,
     Stored,
     Tell,
+    read_change,
 )
-from chatd.core.rooms import read_change
 from chatd.core.session import InFlight, Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import (

@@ -16,6 +16,7 @@ from chatd.core.delivery import deliver
 from chatd.core.effects import (
     Account,
     Append,
+    Change,
     Effect,
     Entry,
     Failed,
@@ -26,7 +27,7 @@ from chatd.core.effects import (
     Stored,
 )
 from chatd.core.effects import Group as Kept
-from chatd.core.rooms import Change, Room, apply
+from chatd.core.rooms import Room, apply
 from chatd.core.session import Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import Group, GroupFailure, GroupInfo, GroupRow

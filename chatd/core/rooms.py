@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-from msgspec import Struct
-
 from chatd.core.effects import Group as Kept
 from chatd.core.effects import Join, KeptGroup, Part, PutGroup
 from chatd.wire.errors import ErrorCode, PeerError
-from chatd.wire.messages import GroupKind
 from chatd.wire.names import fold
-
-
-class Change(Struct, frozen=True, omit_defaults=True):
-    """The content of an event entry, as JSON: names as they were shown at that time."""
-
-    kind: GroupKind
-    group: str
-    names: list[str] = []
-    to: str | None = None
-
-
-read_change = msgspec.json.Decoder(Change).decode
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import functools
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +46,7 @@ from chatd.core.effects import (
 from chatd.store.memory import again, page
 from chatd.store.migrations import migrate
 from chatd.store.queries import build
+from chatd.store.rows import TABLES, AnyRow
 from chatd.wire.errors import ErrorCode, StoreError
 
 APPEND = (
@@ -350,18 +351,33 @@ class SqliteStore:
         )
         return int((pages - free) * size)
 
-    def fill(self, write: Callable[[sqlite3.Connection], int]) -> int:
-        """Let an import write everything in one transaction, or nothing."""
+    def fill(self, seq: int, rows: Iterable[AnyRow]) -> None:
+        """See `Movable`."""
         self._begin()
         try:
-            rows = write(self._db)
+            self._db.execute("DELETE FROM meta")
+            for row in rows:
+                self._db.execute(INSERTS[type(row)], astuple(row))
+            self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
+            self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (seq,))
+            self._seq, self._indexed = seq, 0
+            self._index()
             self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+        except sqlite3.IntegrityError as error:
+            raise ValueError(str(error)) from error
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {self.path}: {error}") from error
         finally:
-            self._open = False
-        return rows
+            self._filled()
+
+    def _filled(self) -> None:
+        """Go on with what is in the file now, whether that is everything or nothing."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._open = False
+        self.epoch = self._read_epoch()
+        self._seq = self._kept_seq = self._last_seq()
+        self._indexed = self._kept_indexed = self._read_indexed()
 
     @_at_the_start
     def last_seq(self) -> int:
@@ -476,6 +492,11 @@ CHANGES: dict[type, Callable[[SqliteStore, Any, int], None]] = {
     PutGroup: SqliteStore.put_group,
     Join: SqliteStore.join,
     Part: SqliteStore.part,
+}
+INSERTS = {
+    kind: f"INSERT INTO {table} ({', '.join(kind.__struct_fields__)})"  # noqa: S608
+    f" VALUES ({', '.join('?' * len(kind.__struct_fields__))})"
+    for table, kind in TABLES.items()
 }
 
 

@@ -6,20 +6,37 @@ is exported, imported and exported again is the same, byte for byte.
 
 from __future__ import annotations
 
-import json
 import os
+import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
+from msgspec import Raw, Struct
+
+from chatd.core.effects import read_change
 from chatd.store.migrations import MIGRATIONS
+from chatd.store.rows import (
+    TABLES,
+    AccountRow,
+    AnyRow,
+    Fact,
+    Head,
+    LogRow,
+    MemberRow,
+    Movable,
+    Place,
+    RoomRow,
+)
 from chatd.store.sqlite import FILE, SqliteStore
 from chatd.wire.errors import StoreError
+from chatd.wire.text import harmless
 
 FORMAT = 2  # of the rows: a migration that leaves these tables as they are changes nothing here
-ORDER = {  # the tables and what makes their order the same every time
+ORDER = {  # what makes the order of a table's rows the same every time
     "meta": "key",
     "accounts": "number",
     "rooms": "number",
@@ -27,6 +44,16 @@ ORDER = {  # the tables and what makes their order the same every time
     "cursors": "conversation, account",
     "log": "seq",
 }
+FACTS = ("epoch", "purged")  # what else stands in `meta` is the keeper's own business
+WRONG = (msgspec.MsgspecError, ValueError, RecursionError)  # what reading a line can raise
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    table: str
+    row: Raw
+
+
+# --- out ----------------------------------------------------------------------------------------
 
 
 def export(folder: Path) -> Iterator[str]:
@@ -37,25 +64,31 @@ def export(folder: Path) -> Iterator[str]:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version != len(MIGRATIONS):
                 raise StoreError(f"it has format {version}; start this chatd on it once")
-            yield _line({"chatd": FORMAT, "seq": _sequence(database)})
-            for table, order in ORDER.items():
-                rows = database.execute(f"SELECT * FROM {table} ORDER BY {order}")  # noqa: S608
-                names = [column[0] for column in rows.description]
-                for row in rows:
-                    yield _line({"table": table, "row": dict(zip(names, row, strict=True))})
+            yield _encoded(Head(FORMAT, _sequence(database), _count(database)))
+            for table, kind in TABLES.items():
+                for row in _select(database, table, ", ".join(kind.__struct_fields__)):
+                    yield _encoded({"table": table, "row": kind(*row)})
         except sqlite3.Error as error:
             raise StoreError(f"cannot read {folder / FILE}: {error}") from error
 
 
-def import_(folder: Path, lines: Iterable[str]) -> int:
-    """Fill an empty store; the number of rows. Raises `StoreError` and has changed nothing then."""
-    store = SqliteStore(folder)
-    try:
-        if store.last_seq() or store.accounts():
-            raise StoreError(f"{folder} is not empty; import into a new folder")
-        return store.fill(lambda database: _fill(database, lines))
-    finally:
-        store.close()
+def _select(database: sqlite3.Connection, table: str, what: str) -> sqlite3.Cursor:
+    ours = f"WHERE key IN {FACTS}" if table == "meta" else ""
+    statement = f"SELECT {what} FROM {table} {ours} ORDER BY {ORDER[table]}"  # noqa: S608
+    return database.execute(statement)
+
+
+def _count(database: sqlite3.Connection) -> int:
+    return sum(_select(database, table, "count(*)").fetchone()[0] for table in TABLES)
+
+
+def _sequence(database: sqlite3.Connection) -> int:
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _encoded(content: Any) -> str:
+    return msgspec.json.encode(content).decode()
 
 
 def backup(folder: Path, target: Path) -> None:
@@ -79,55 +112,125 @@ def _open_to_read(folder: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
 
 
-def _sequence(database: sqlite3.Connection) -> int:
-    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
-    return int(row[0]) if row else 0
+# --- in -----------------------------------------------------------------------------------------
 
 
-def _line(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+def import_(folder: Path, lines: Iterable[str], *, new_epoch: bool = False) -> int:
+    """Fill an empty store; the number of rows. Raises `StoreError` and has changed nothing then.
+
+    With `new_epoch` the log is another one, whose clients are told of a gap.
+    """
+    store = SqliteStore(folder)
+    try:
+        if store.last_seq() or store.accounts():
+            raise StoreError(f"{folder} is not empty; import into a new folder")
+        return move(lines, store, secrets.token_hex(4) if new_epoch else "")
+    finally:
+        store.close()
 
 
-def _fill(database: sqlite3.Connection, lines: Iterable[str]) -> int:
-    columns = {table: _columns(database, table) for table in ORDER}
-    database.execute("DELETE FROM meta")
-    seq, count = 0, 0
-    for number, line in enumerate(lines, 1):
-        try:
-            content = json.loads(line)
-            if number == 1:
-                seq = _checked_header(content)
-            else:
-                _insert(database, columns, content)
-                count += 1
-        except (ValueError, KeyError, TypeError, sqlite3.Error) as error:
-            raise StoreError(f"line {number} is not one of an export: {error}") from error
-    if not count:
-        raise StoreError("the file is empty")
-    database.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
-    database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (seq,))
-    database.execute("INSERT INTO log_text (log_text) VALUES ('rebuild')")
-    database.execute("UPDATE indexed SET upto = ?", (seq,))
-    return count
+def move(lines: Iterable[str], store: Movable, epoch: str = "") -> int:
+    """Fill any empty store; the number of rows. Raises `StoreError` and has changed nothing then.
+
+    `epoch` takes the place of the one in the file.
+    """
+    reading = Reading(lines, epoch)
+    try:
+        store.fill(reading.head().seq, reading.rows())
+    except UnicodeDecodeError:
+        raise  # no line was read at all
+    except WRONG as error:
+        why = harmless(str(error))
+        raise StoreError(f"line {reading.number} is not one of an export: {why}") from error
+    return reading.count
 
 
-def _columns(database: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+class Reading:
+    """An export as it is read: typed rows, and that they go together. Raises what is in `WRONG`."""
 
+    def __init__(self, lines: Iterable[str], epoch: str = "") -> None:
+        self._lines = iter(lines)
+        self._epoch = epoch
+        self._head = Head(FORMAT, 0)
+        self._tables = list(TABLES)  # those that may still come
+        self._names: dict[int, str] = {}  # numbers that were given: to an account, or to a room
+        self._last = 0  # place in the log
+        self._facts: set[str] = set()
+        self.number = 0  # of the line that is being read
+        self.count = 0  # rows that were read
 
-def _checked_header(content: dict[str, Any]) -> int:
-    if content["chatd"] != FORMAT:
-        raise ValueError(f"it has format {content['chatd']}, and this chatd reads {FORMAT}")
-    return int(content["seq"])
+    def head(self) -> Head:
+        """The first line. Raises `StoreError` where there is none."""
+        self.number = 1
+        line = next(self._lines, "")
+        if not line:
+            raise StoreError("the file is empty")
+        self._head = msgspec.json.decode(line, type=Head)
+        if self._head.chatd != FORMAT:
+            raise ValueError(f"it has format {self._head.chatd}, and this chatd reads {FORMAT}")
+        return self._head
 
+    def rows(self) -> Iterator[AnyRow]:
+        """Every other line. Raises `StoreError` for a file that has lost its end."""
+        for line in self._lines:
+            self.number += 1
+            row = self._read(line)
+            if row is not None:
+                yield row
+            self.count += 1
+        if self._head.rows not in (None, self.count):
+            raise StoreError(f"the file has {self.count} of {self._head.rows} rows: it was cut off")
+        if "epoch" not in self._facts:
+            raise StoreError("the file does not say which log this is: it has no epoch")
 
-def _insert(
-    database: sqlite3.Connection, columns: dict[str, list[str]], content: dict[str, Any]
-) -> None:
-    table, row = content["table"], content["row"]
-    if sorted(row) != sorted(columns[table]):
-        raise ValueError(f"the columns of {table} are {', '.join(columns[table])}")
-    marks = ", ".join("?" * len(row))
-    names = ", ".join(columns[table])
-    values = [row[name] for name in columns[table]]
-    database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)  # noqa: S608
+    def _read(self, line: str) -> AnyRow | None:
+        """One row, None for what is of no use to another keeper."""
+        said = msgspec.json.decode(line, type=_Line)
+        if said.table not in self._tables:
+            what = "is out of order" if said.table in TABLES else "is no table"
+            raise ValueError(f"{said.table} {what}")
+        del self._tables[: self._tables.index(said.table)]
+        row = msgspec.json.decode(said.row, type=TABLES[said.table])
+        check = self._CHECKS.get(type(row))
+        return check(self, row) if check else row
+
+    def _fact(self, fact: Fact) -> Fact | None:
+        if fact.key not in FACTS:
+            return None
+        if fact.key == "purged":
+            self._last = msgspec.convert(fact.value, type=Place, strict=False)
+            if self._last > self._head.seq:
+                raise ValueError(f"{self._last} is beyond the end of the log")
+        elif not fact.value:
+            raise ValueError("the epoch has no name")
+        self._facts.add(fact.key)
+        new = self._epoch if fact.key == "epoch" else ""
+        return Fact(fact.key, new or fact.value)
+
+    def _numbered(self, row: AccountRow | RoomRow) -> AccountRow | RoomRow:
+        """A number stands for one account or one room: who has it is sent what is said to it."""
+        if row.number in self._names:
+            raise ValueError(f"{row.number} is {self._names[row.number]} already")
+        self._names[row.number] = row.name
+        return row
+
+    def _member(self, row: MemberRow) -> MemberRow:
+        if row.room not in self._names:
+            raise ValueError(f"there is no room {row.room}")
+        return row
+
+    def _entry(self, row: LogRow) -> LogRow:
+        if not self._last < row.seq <= self._head.seq:
+            raise ValueError(f"{row.seq} does not lie between {self._last} and {self._head.seq}")
+        self._last = row.seq
+        if row.kind == "event":
+            read_change(row.content)
+        return row
+
+    _CHECKS: ClassVar[dict[type, Callable[[Reading, Any], AnyRow | None]]] = {
+        Fact: _fact,
+        AccountRow: _numbered,
+        RoomRow: _numbered,
+        MemberRow: _member,
+        LogRow: _entry,
+    }

@@ -12,16 +12,24 @@ CHUNK = 65_536
 
 
 class Cuttable:
-    """Listens for one client after the other and passes on what is said, until it is cut."""
+    """Listens for one client after the other and passes on what is said, until it is cut.
 
-    def __init__(self, server: Server) -> None:
-        self.process = server.process
-        self._to = server.port
+    Who comes before there is a server waits for it.
+    """
+
+    def __init__(self, server: Server | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._ends: list[socket.socket] = []
         self._carrying: list[threading.Thread] = []
         self._accepting = threading.Thread(target=self._accept)
+        if server:
+            self.lead_to(server)
+
+    def lead_to(self, server: Server) -> None:
+        """From now on, to this one."""
+        self.process = server.process
+        self._to = server.port
         self._accepting.start()
 
     @property
