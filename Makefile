@@ -54,6 +54,9 @@ bench: .venv/run.stamp  ## ours beside ngircd, InspIRCd and a bare relay, half a
 bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `import cmd2`
 	$(BIN)/python -m benchmarks.startup
 
+bench-hostile: .venv/run.stamp  ## what the healthy feel of the frozen, silent, flooding and fuzzing
+	$(BIN)/python -m benchmarks.hostile $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
+
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
@@ -91,4 +94,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove properties selectors faults soak fuzz lint types check clean bench bench-startup
+.PHONY: help chat demo shots test prove properties selectors faults soak fuzz lint types check clean bench bench-startup bench-hostile

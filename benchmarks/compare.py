@@ -75,7 +75,8 @@ class Lab(NamedTuple):
 
 
 Measure = Callable[[Lab, Program], Sample]
-Talk = tuple[socket.socket, Sequence[socket.socket], bytes]  # a sender, its receivers, a message
+Sockets = Sequence[socket.socket]
+Talk = tuple[Sockets, Sockets, bytes]  # senders, who take turns; receivers; a message
 
 
 # --- what is measured around a run ----------------------------------------------------------------
@@ -138,14 +139,20 @@ def _deliver(
     lab: Lab, program: Program, mode: str, how: str, *, receivers: int = 0, pairs: int = 0
 ) -> Sample:
     with running(program, lab.folder) as server, _talks(server, receivers, pairs) as talks:
-        fds = [sock.fileno() for sender, others, _ in talks for sock in (sender, *others)]
-        watch = Watch(server)
-        found = _answer(lab.load(mode, str(lab.seconds), how, fds=fds), _plan(talks))
-        watch.stop()
+        return deliver(lab, server, talks, mode, how)
+
+
+def deliver(lab: Lab, server: Server, talks: Sequence[Talk], mode: str, how: str) -> Sample:
+    """What `load.c` finds in these talks. Raises `Failure` unless exactly what was sent came."""
+    fds = [fd for senders, others, _ in talks for fd in _numbers([*senders, *others])]
+    watch = Watch(server)
+    found = _answer(lab.load(mode, str(lab.seconds), how, fds=fds), _plan(talks))
+    watch.stop()
     if found["got"] != found["wanted"] or found["over"]:
-        raise Failure(f"{program.label}: void, not what was sent came: {found}")
+        raise Failure(f"{server.program.label}: void, not what was sent came: {found}")
     sample = watch.sample(found["got"], found)
-    return sample | {"p50": 1000 * found["p50"], "p99": 1000 * found["p99"]}
+    delays = {name: 1000 * found[name] for name in ("p50", "p99", "most")}
+    return sample | delays | {"sent": found["sent"]}
 
 
 @contextmanager
@@ -153,19 +160,20 @@ def _talks(server: Server, receivers: int, pairs: int) -> Iterator[list[Talk]]:
     dialect, many = server.dialect, receivers or pairs
     names = [f"r{number:04}" for number in range(many)]
     names += [f"s{number:04}" for number in range(1, 1 + (pairs or 1))]
-    with _closing(server.sessions([dialect.hello(name) for name in names])) as everybody:
+    with closing_all(server.sessions([dialect.hello(name) for name in names])) as everybody:
         for request in (dialect.join, dialect.ping) if dialect.join else ():
             server.ask_all(everybody, request)  # the second, behind the last one's coming
         others, senders = everybody[:many], everybody[many:]
         if pairs:
             tell = [dialect.tell(name) for name in names[:pairs]]
-            yield [(one, [to], say) for one, to, say in zip(senders, others, tell, strict=True)]
+            yield [([one], [to], say) for one, to, say in zip(senders, others, tell, strict=True)]
         else:
-            yield [(senders[0], others, dialect.say)]
+            yield [(senders, others, dialect.say)]
 
 
 @contextmanager
-def _closing(coming: Iterator[socket.socket]) -> Iterator[list[socket.socket]]:
+def closing_all(coming: Iterator[socket.socket]) -> Iterator[list[socket.socket]]:
+    """All of these, closed in the end."""
     with ExitStack() as stack:
         yield [stack.enter_context(one) for one in coming]
 
@@ -173,15 +181,18 @@ def _closing(coming: Iterator[socket.socket]) -> Iterator[list[socket.socket]]:
 def _plan(talks: Sequence[Talk]) -> bytes:
     """What the generator reads: see `load.c`."""
     blocks = []
-    for sender, others, message in talks:
-        to = " ".join(str(one.fileno()) for one in others)
-        head = f"{sender.fileno()} {len(others)} {to} {len(message)}\n"
-        blocks.append(head.encode() + message)
+    for senders, others, message in talks:
+        words = [len(senders), *_numbers(senders), len(others), *_numbers(others), len(message)]
+        blocks.append(" ".join(map(str, words)).encode() + b"\n" + message)
     return b"".join(blocks)
 
 
+def _numbers(socks: Sockets) -> list[int]:
+    return [one.fileno() for one in socks]
+
+
 def _answer(process: subprocess.Popen[bytes], plan: bytes) -> dict[str, float]:
-    with _killed(process):
+    with killed(process):
         out, errors = process.communicate(plan)
     if process.returncode:
         raise Failure(errors.decode().strip())
@@ -190,7 +201,8 @@ def _answer(process: subprocess.Popen[bytes], plan: bytes) -> dict[str, float]:
 
 
 @contextmanager
-def _killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def killed(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever it is doing by then."""
     with process:
         try:
             yield
@@ -219,7 +231,7 @@ def _storm(lab: Lab, server: Server, storm: int) -> Sample:
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    with _killed(process):
+    with killed(process):
         process.stdin.write(plan)
         process.stdin.close()
         answer = process.stdout.readline()
@@ -240,7 +252,7 @@ def idle(connections: int, *, extended: bool = False) -> Measure:
         with running(program, lab.folder) as server:
             before = server.memory()
             hellos = [hello(f"r{number:04}") for number in range(connections)]
-            with _closing(server.sessions(hellos)):
+            with closing_all(server.sessions(hellos)):
                 return {"kib": (server.memory() - before) / connections}
 
     return measure
@@ -324,30 +336,38 @@ def workloads(quick: bool) -> dict[str, Measure]:
 def main() -> int:
     """Measure in rounds, print, write."""
     args = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     chosen = {name: one for name, one in workloads(args.quick).items() if name in args.workloads}
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        Path(name).chmod(0o755)  # a server may want to be another user
-        programs = _present(args.programs)
-        lab = Lab(Path(name), args.seconds)
-        for source in ("load", "relay"):
-            compiled(source, lab.folder)  # before anything is measured
-        result = Result(programs, args.rounds, psutil.getloadavg()[0])
-        try:
-            _rounds(lab, chosen, result)
-        except KeyboardInterrupt:
-            print("\ninterrupted; everything that was started is ended", file=sys.stderr)
-            print(as_table(result, [row for row in ROWS if row.workload in chosen]))
-            return 128 + signal.SIGINT
-        finally:
-            _end_children()
+    result = Result(_present(args.programs), args.rounds, psutil.getloadavg()[0])
+    try:
+        with laboratory(args.seconds) as lab:
+            rounds(lab, chosen, result)
+    except KeyboardInterrupt:
+        print("\ninterrupted; everything that was started is ended", file=sys.stderr)
+        print(as_table(result, [row for row in ROWS if row.workload in chosen]))
+        return 128 + signal.SIGINT
     rows = [row for row in ROWS if row.workload in chosen]
     print(as_table(result, rows))
     if args.results:
         _write(args.results, result, chosen)
     return 1 if result.void else 0
+
+
+@contextmanager
+def laboratory(seconds: float) -> Iterator[Lab]:
+    """A folder with the compiled programs; whatever was started is ended with it."""
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        sys.exit("benchmarks: the load generator needs Linux and a C compiler (cc)")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        Path(name).chmod(0o755)  # a server may want to be another user
+        for source in ("load", "relay"):
+            compiled(source, Path(name))  # before anything is measured
+        try:
+            yield Lab(Path(name), seconds)
+        finally:
+            _end_children()
 
 
 def _end_children() -> None:
@@ -360,8 +380,6 @@ def _end_children() -> None:
 
 
 def _present(names: Sequence[str]) -> list[Program]:
-    if sys.platform != "linux" or shutil.which("cc") is None:
-        sys.exit("benchmarks: the load generator needs Linux and a C compiler (cc)")
     present = []
     for one in (PROGRAMS[name] for name in names):
         why = one.missing()
@@ -372,13 +390,14 @@ def _present(names: Sequence[str]) -> list[Program]:
     return present
 
 
-def _rounds(lab: Lab, chosen: dict[str, Measure], result: Result) -> None:
+def rounds(lab: Lab, chosen: dict[str, Measure], result: Result) -> None:
+    """Every workload with every program, in turn; what is void is repeated once."""
     for number in range(result.rounds):
         for name, measure in chosen.items():
             for program in result.programs:
-                _progress(f"round {number + 1} of {result.rounds}: {name}, {program.label}")
+                progress(f"round {number + 1} of {result.rounds}: {name}, {program.label}")
                 _run(lab, name, measure, program, result)
-    _progress("")
+    progress("")
 
 
 def _run(lab: Lab, name: str, measure: Measure, program: Program, result: Result) -> None:
@@ -392,7 +411,8 @@ def _run(lab: Lab, name: str, measure: Measure, program: Program, result: Result
             return
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """What is going on, for whoever waits; on a terminal in one line."""
     begin, end = ("\r\x1b[K", "") if sys.stderr.isatty() else ("", "\n")
     print(f"{begin}{text}", end=end, file=sys.stderr, flush=True)
 

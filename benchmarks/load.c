@@ -5,11 +5,12 @@
                                       it was due, so that a server that stalls is charged for it
      load login ADDRESS PORT TOKEN    connect and log in at once; done when each has seen TOKEN
 
-   What to send comes on stdin. For flood and pace a block for each sender, whose descriptors are
-   inherited, logged in and silent: `SENDER COUNT RECEIVER... LENGTH`, a line end, LENGTH bytes.
-   For login a block for each connection: `LENGTH`, a line end, LENGTH bytes.
+   What to send comes on stdin. For flood and pace a block for each group, whose descriptors are
+   inherited, logged in and silent: `COUNT SENDER... COUNT RECEIVER... LENGTH`, a line end, LENGTH
+   bytes. The senders of a group take turns, message by message, and may hear each other. For login
+   a block for each connection: `LENGTH`, a line end, LENGTH bytes.
 
-   The first message of each sender goes alone: its deliveries tell how many bytes one has. All
+   The first message of each group goes alone: its deliveries tell how many bytes one has. All
    others must have as many, at every receiver, and nothing may be over; this is checked at the end.
    Received bytes are dropped in the kernel (MSG_TRUNC, tcp(7)). The answer is one object of JSON. */
 
@@ -35,7 +36,7 @@ enum { EVENTS = 512, DEEPEST = 4096 };   /* DEEPEST: messages on their way where
 static const double PATIENCE = 30;       /* seconds for what is still on its way, only for giving up */
 
 struct group {
-    int sender, receivers;
+    int *senders, turns, receivers;   /* `turns`: how many senders take them */
     char *text;                 /* the message `window + 1` times, to write many with one call */
     size_t length;              /* of the message, bytes as sent */
     long size;                  /* of a delivery, bytes as received */
@@ -93,17 +94,26 @@ static void watch(int poll, int fd, unsigned events, int change)
     if (epoll_ctl(poll, change, fd, &event)) die("epoll_ctl");
 }
 
+static int read_peer(int poll)
+{
+    int fd;
+    if (scanf("%d", &fd) != 1 || fd < 0 || fd >= getdtablesize()) die("a bad descriptor");
+    watch(poll, fd, EPOLLIN, EPOLL_CTL_ADD);
+    return fd;
+}
+
 static void read_groups(int poll)
 {
     int limit = getdtablesize();
     peers = room(limit, sizeof *peers);
     groups = room(limit, sizeof *groups);
-    for (struct group *one = groups; scanf("%d %d", &one->sender, &one->receivers) == 2; one++, group_count++) {
+    for (struct group *one = groups; scanf("%d", &one->turns) == 1; one++, group_count++) {
+        one->senders = room(one->turns, sizeof *one->senders);
+        for (int i = 0; i < one->turns; i++) one->senders[i] = read_peer(poll);
+        if (scanf("%d", &one->receivers) != 1) die("no receivers");
         for (int i = 0; i < one->receivers; i++) {
-            int fd;
-            if (scanf("%d", &fd) != 1 || fd < 0 || fd >= limit) die("a bad descriptor");
+            int fd = read_peer(poll);
             peers[fd] = (struct peer){.fd = fd, .group = one};
-            watch(poll, fd, EPOLLIN, EPOLL_CTL_ADD);
         }
         char *message = block(&one->length);
         if (!message) die("no message");
@@ -111,7 +121,6 @@ static void read_groups(int poll)
         for (int i = 0; i <= window; i++) memcpy(one->text + i * one->length, message, one->length);
         one->level = room(window + 1, sizeof *one->level);
         one->level[0] = one->receivers;
-        watch(poll, one->sender, EPOLLIN, EPOLL_CTL_ADD);
     }
 }
 
@@ -129,7 +138,7 @@ static long one_line(int fd)   /* bytes of the first delivery */
 static void calibrate(void)
 {
     for (struct group *one = groups; one < groups + group_count; one++) {
-        if (send(one->sender, one->text, one->length, 0) != (ssize_t)one->length) die("send");
+        if (send(*one->senders, one->text, one->length, 0) != (ssize_t)one->length) die("send");
         for (int fd = 0; fd < getdtablesize(); fd++) {
             if (peers[fd].group != one) continue;
             long size = one_line(fd);
@@ -144,10 +153,12 @@ static void pump(int poll, struct group *one, long allowed)
     if (one->sent < allowed) one->sent = allowed;
     size_t left;
     while ((left = one->sent * one->length - one->written)) {
-        size_t begin = one->written % one->length, most = window * one->length;
-        ssize_t wrote = send(one->sender, one->text + begin, left < most ? left : most, MSG_DONTWAIT | MSG_NOSIGNAL);
+        size_t begin = one->written % one->length;
+        size_t most = one->turns > 1 ? one->length - begin : window * one->length;
+        int fd = one->senders[one->written / one->length % one->turns];
+        ssize_t wrote = send(fd, one->text + begin, left < most ? left : most, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (wrote < 0 && errno != EAGAIN) die("send");
-        if (wrote < 0) { watch(poll, one->sender, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD); return; }
+        if (wrote < 0) { watch(poll, fd, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD); return; }
         one->written += wrote;
     }
 }
@@ -213,6 +224,9 @@ static double quantile(double share) { return late_count ? late[(long)(share * (
 static long over(void)   /* bytes beyond whole deliveries, or not asked for */
 {
     long found = stray;
+    for (struct group *one = groups; one < groups + group_count; one++)   /* the senders hear each other */
+        found -= (one->sent + 1) * (one->turns - 1) * one->size;
+    if (found < 0) found = 0;   /* not all of it yet */
     for (int fd = 0; fd < getdtablesize(); fd++) {
         int waiting = 0;
         if (!peers[fd].group) continue;

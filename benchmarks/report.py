@@ -174,16 +174,18 @@ BUSY = "Processors used, by the server + by the load generator; the generator is
 
 def as_table(result: Result, rows: Sequence[Row]) -> str:
     """For the terminal."""
-    head = f"{_about(result)}\nMedians of {result.rounds}; ratios are chatd's."
-    parts = [head, _columns(table(result, rows)), BUSY, _columns(busy(result, rows))]
-    return "\n\n".join([*parts, *_void(result)])
+    head = f"{about(result)}\nMedians of {result.rounds}; ratios are chatd's."
+    parts = [head, columns(table(result, rows)), BUSY, columns(busy(result, rows))]
+    return "\n\n".join([*parts, *void_runs(result)])
 
 
-def _void(result: Result) -> list[str]:
+def void_runs(result: Result) -> list[str]:
+    """A sentence about them, where there are any."""
     return [f"Void runs, repeated: {'; '.join(result.void)}."] if result.void else []
 
 
-def _columns(cells: Sequence[Sequence[str]]) -> str:
+def columns(cells: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     last = len(widths) - 1
     return "\n".join(
@@ -195,7 +197,8 @@ def _columns(cells: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _about(result: Result) -> str:
+def about(result: Result) -> str:
+    """Where and when it was measured."""
     versions = ", ".join(
         f"{one.label} {one.version()}" for one in result.programs if one.name not in NO_VERSION
     )
@@ -210,9 +213,9 @@ NO_VERSION = ("memory", "relay")
 
 def as_markdown(result: Result) -> str:
     """For the file of results."""
-    void = "".join(f"{line}\n\n" for line in _void(result))
+    void = "".join(f"{line}\n\n" for line in void_runs(result))
     return f"""\
-`make bench`, {_about(result)}.
+`make bench`, {about(result)}.
 
 Medians of {result.rounds} runs in which the programs take turns, each on a server started
 for it. Plain sessions, messages of 64 bytes; `k` is thousands of deliveries or log-ins, by second
@@ -221,17 +224,18 @@ way to the slowest receiver, 16 for each pair of direct messages. `chatd` is on 
 `synchronous=FULL` and writes `server.log`; the others store nothing. The C relay writes once for
 each connection and turn, and does nothing else. Every delivery was counted: none was missing.
 
-{_markdown(table(result, ROWS))}
+{markdown(table(result, ROWS))}
 
 {BUSY}
 
-{_markdown(busy(result, ROWS))}
+{markdown(busy(result, ROWS))}
 
 {void}![Deliveries and log-ins per second of the server's processor time](RESULTS.svg)
 """
 
 
-def _markdown(cells: Sequence[Sequence[str]]) -> str:
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """The same for a document."""
     head, *rest = cells
     lines = [head, ["---"] * len(head), *rest]
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)

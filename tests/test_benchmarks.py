@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 import psutil
 import pytest
 
+from benchmarks import hostile
 from benchmarks.compare import Lab, direct, fan_out, workloads
 from benchmarks.report import (
     ROWS,
@@ -25,6 +26,7 @@ from benchmarks.report import (
     verdict,
 )
 from benchmarks.servers import PATIENCE, PROGRAMS, Failure, read_until
+from benchmarks.trouble import FLOODING, FROZEN, KINDS, SILENT
 
 RATE = Row("fan-out-100", "per_cpu", "fan-out", "k/CPU s", 1e3)
 MEMORY = Row("idle-10000", "kib", "idle", "KiB each", less=True)
@@ -133,6 +135,28 @@ def test_every_delivery_is_counted(tmp_path, measure, program: str):
 def test_each_kind_of_workload_runs(tmp_path, workload: str):
     assert workloads(quick=True)[workload](Lab(tmp_path, 0.1), PROGRAMS["chatd"])
     assert not list(tmp_path.glob("chatd-*"))
+
+
+@needs_cc
+def test_the_healthy_are_measured_beside_all_the_others(tmp_path):
+    """Which is void unless the frozen have everything, and the server has no error to tell of."""
+    sample = hostile.measure(12, [*KINDS], Lab(tmp_path, 0.2), hostile.PROGRAM)
+    assert sample["p99"] > 0
+    assert sample["flooded"] > 0
+    assert sample["accepted"] >= sum((FROZEN, SILENT, FLOODING))
+
+
+def test_what_was_measured_beside_others_stands_beside_what_is_promised():
+    result = Result([hostile.PROGRAM], rounds=1, load=0.5)
+    result.add("alone", "chatd", {"p50": 1.0, "p99": 2.0, "grown": 0.1})
+    result.add("beside", "chatd", {"p50": 1.0, "p99": 2.6, "grown": 8.0, "after": 40.0})
+    rows = {row[0]: row for row in hostile.table(result)}
+    assert rows["delay, p99"][2:] == ["2", "2.6", "1.3", "<= 1.2 x alone: MISSED"]
+    assert rows["delay, p50"][2:] == ["1", "1", "1", ""]
+    assert [row[-1] for row in rows.values() if row[1] == "MiB more"] == [
+        "<= 32: met", "<= 32: MISSED",
+    ]  # fmt: skip
+    assert "delay, p99" in hostile.as_markdown(result, 12)
 
 
 def compare(tmp_path, *words: str) -> subprocess.Popen[str]:
