@@ -1,5 +1,6 @@
 """Peers that mean harm, over real sockets; beside them a pair that talks and does not notice."""
 
+import json
 import re
 import socket
 from contextlib import closing
@@ -10,7 +11,7 @@ import pytest
 from support import Ended
 from test_daemon import contents, kinds, passwords, talk
 from test_http import ask, metrics
-from test_peers import House, join, later
+from test_peers import House, drained, join, joined, later, says
 
 from chatd.core.limits import Limits, Sparse
 
@@ -195,6 +196,37 @@ def test_a_key_that_is_used_again_stores_nothing_twice(chatd):
     assert [f.get("dup", False) for f in acks] == [False] + [True] * 199
     assert [f["error"] for f in frames if f["code"] == "error"] == [308] * 200
     assert contents(bob.settle()) == ["once"]
+
+
+# --- a disk that does not keep up -----------------------------------------------------------------
+
+
+def test_a_disk_that_takes_a_minute_for_each_commit_delays_everybody_and_ends_nobody(
+    tmp_path, monkeypatch
+):
+    """What came meanwhile is read before any deadline counts."""
+    with closing(House(tmp_path)) as house:
+        ann, bob = joined(house, "ann", "bob", v=1)
+        kept = house.daemon._store.completions
+
+        def slow() -> list:
+            done = kept()
+            house.clock.now += 60.0 * bool(done)
+            return done
+
+        monkeypatch.setattr(house.daemon._store, "completions", slow)
+        for n in range(5):  # pings are asked for, and missed, in each of these minutes
+            says(ann, f"ann {n}", to="bob")
+            says(bob, f"bob {n}", to="ann")
+            newcomer = house.connect(socket.SOCK_STREAM)
+            house.turn()
+            newcomer.sock.send(b'{"code":"hello","name":"new %d","v":1}\n' % n)
+            house.turn()
+            assert b'"welcome"' in newcomer.sock.recv(65_536)
+        for one, other in ((ann, "bob"), (bob, "ann")):
+            heard = contents(map(json.loads, drained(one)))
+            assert heard == [f"{other} {n}" for n in range(5)]
+        assert {one.account.name for one in house.daemon._hub.online.values()} >= {"ann", "bob"}
 
 
 # --- what the log says of them --------------------------------------------------------------------
