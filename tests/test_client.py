@@ -28,7 +28,7 @@ from chatd.wire.messages import (
     Users,
     Who,
 )
-from chatsh.client import Answered, Client, Opened, Refused, Strange
+from chatsh.client import Answered, Client, Foreign, Opened, Refused, Strange
 
 WELCOME = {"code": "welcome", "v": 1, "name": "ana", "token": "t1", "motd": "mind the log"}
 PLAIN_WELCOME = {"code": "welcome"}
@@ -77,6 +77,36 @@ def test_a_bare_welcome_is_a_server_of_s3():
     client.hello()
     assert told(client, PLAIN_WELCOME) == [Opened("ana", False)]
     assert not client.extended
+
+
+LOG = WELCOME | {"epoch": "e1", "seq": 7}
+
+
+@pytest.mark.parametrize("welcome", [LOG | {"epoch": "e2"}, PLAIN_WELCOME])
+def test_who_is_bound_to_a_log_says_nothing_where_there_is_another(welcome):
+    client = opened(LOG)
+    client.send(Outgoing("ben", "for this chat"))
+    sent(client)
+    client.hello(bound=True)
+    (hello,) = sent(client)
+    assert hello["token"] == "t1"
+    assert told(client, welcome) == [Foreign()]
+    assert not client.opened
+    assert sent(client) == []
+    client.hello(bound=True)
+    assert isinstance(told(client, LOG)[0], Opened)
+    assert [one["content"] for one in sent(client) if "content" in one] == ["for this chat"]
+
+
+def test_who_confirms_later_goes_on_behind_what_it_has_confirmed_and_hears_nothing_twice():
+    client = opened(LOG, confirms=False)
+    first, second = ({"code": "incoming", "from": "ben", "content": "x", "seq": n} for n in (8, 9))
+    assert [one.seq for one in told(client, first, second)] == [8, 9]
+    client.received(8)
+    client.hello()
+    assert sent(client)[-1]["after"] == {"epoch": "e1", "seq": 8}
+    third = first | {"seq": 10}
+    assert [one.seq for one in told(client, LOG | {"seq": 10}, second, third)[1:]] == [10]
 
 
 def test_every_segment_is_one_object_with_its_line_end():
