@@ -50,6 +50,6 @@ class Accounts:
     def forget(self, number: int) -> None:
         """The account of that number is known no more, under no name."""
         known = self._by_number.pop(number, None)
-        if known:
-            self._by_key.pop(known.login, None)
-            self._by_key.pop(known.key, None)
+        for key in (known.login, known.key) if known else ():
+            if self._by_key.get(key) is known:  # else the name is somebody else's by now
+                del self._by_key[key]

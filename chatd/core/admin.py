@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chatd.core.effects import Effect, Happened, Send
+from chatd.core.effects import Effect, Order, Send
 from chatd.core.session import Session
 from chatd.wire.errors import ErrorCode, PeerError
 from chatd.wire.messages import Admin, Ok, Stats
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 def kick(hub: Hub, name: str, by: str) -> list[Effect]:
     """Remove somebody; raises `PeerError` (301)."""
-    victim = hub.find_online(name)
-    removed = {"name": victim.name, "by": by}
-    return [
-        Happened("kick", removed),
-        *hub.end(victim, "removed", "kicked", f"You were removed by {by}."),
-    ]
+    away = hub.find_elsewhere(name)
+    if away is not None:
+        return hub.submit(Order("kick", away, by), lambda _: [])
+    return hub.kick(hub.find_online(name), by)
 
 
 def announce(hub: Hub, text: str) -> list[Effect]:
     """Tell everybody who takes notices."""
     if not text.strip():
         raise PeerError(ErrorCode.EMPTY_MESSAGE)
-    return hub.notify("announce", "", text=text)
+    others = hub.submit(Order("announce", text=text), lambda _: []) if hub.shared else []
+    return others + hub.notify("announce", "", text=text)
 
 
 def _kick(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
@@ -47,7 +46,7 @@ def _announce(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
 def _stats(hub: Hub, session: Session, asked: Admin) -> list[Effect]:
     uptime = int(hub.now.monotonic - hub.started.monotonic)
     known = len(hub.accounts.everybody())
-    figures = Stats(asked.id, len(hub.online), known, hub.seq, uptime)
+    figures = Stats(asked.id, len(hub.online) + len(hub.elsewhere), known, hub.seq, uptime)
     return [Send([session.conn], figures)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chatd.core import flow
+from chatd.core import elsewhere, flow
 from chatd.core.effects import Alarm, Effect, Send
 from chatd.core.session import State
 from chatd.wire.errors import ErrorCode, PeerError
@@ -59,6 +59,8 @@ def grace_is_over(hub: Hub, number: int) -> list[Effect]:
     account = hub.accounts.numbered(number)
     if account and account.assigned:
         hub.accounts.forget(number)
+        freed = elsewhere.give_back(hub, account, 0) if hub.shared else []
+        return freed + hub.notify("lost", name)
     return hub.notify("lost", name)
 
 

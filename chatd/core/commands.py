@@ -10,7 +10,7 @@ from msgspec import structs
 from chatd.core import admin
 from chatd.core.admin import ok
 from chatd.core.delivery import broadcast, direct, to_group
-from chatd.core.effects import Account, Effect, Failed, Happened, Hash, Send, Stored
+from chatd.core.effects import Account, Effect, Failed, Happened, Hash, Outrun, Send, Stored
 from chatd.core.flow import read, received
 from chatd.core.groups import group
 from chatd.core.history import history
@@ -45,18 +45,24 @@ from chatd.wire.names import check_name
 from chatd.wire.text import timestamp
 
 if TYPE_CHECKING:
+    from chatd.core.elsewhere import Elsewhere
     from chatd.core.hub import Hub
 
 
 def who(hub: Hub, session: Session, asked: Who) -> list[Effect]:
     """The connected names, to the asker alone."""
+    elsewhere = [(hub.name_of(number), one) for number, one in hub.elsewhere.items()]
     names = [one.name for one in hub.online.values()] + list(hub.expected.values())
-    detail = [_presence(hub, one) for one in hub.online.values()] if asked.detail else None
+    names += [name for name, _ in elsewhere]
+    if not asked.detail:
+        return [Send([session.conn], Users(names, asked.id))]
+    detail = [_presence(hub, one.name, one) for one in hub.online.values()]
+    detail += [_presence(hub, name, one) for name, one in elsewhere]
     return [Send([session.conn], Users(names, asked.id, detail))]
 
 
-def _presence(hub: Hub, one: Session) -> Presence:
-    return Presence(one.name, timestamp(one.since), int(hub.now.monotonic - one.heard))
+def _presence(hub: Hub, name: str, one: Session | Elsewhere) -> Presence:
+    return Presence(name, timestamp(one.since), int(hub.now.monotonic - one.heard))
 
 
 def seen(hub: Hub, session: Session, asked: AskSeen) -> list[Effect]:
@@ -90,14 +96,14 @@ def newname(hub: Hub, session: Session, asked: Newname) -> list[Effect]:
             *hub.notify("renamed", account.name, new=renamed.name),
         ]
 
-    return _change_account(hub, session, renamed, asked.id, told)
+    return _change_account(hub, session, renamed, asked, told)
 
 
 def _change_account(
     hub: Hub,
     session: Session,
     changed: Account,
-    re: str | None,
+    asked: Newname | Register | Set,
     told: Callable[[], list[Effect]],
 ) -> list[Effect]:
     """Keep a changed account; `told` once it is durable, as before where it cannot be."""
@@ -107,14 +113,16 @@ def _change_account(
     hub.reseat()
     hub.changing += 1  # until then nobody may take the name it had
 
-    def then(done: Stored | Failed) -> list[Effect]:
+    def then(done: Stored | Failed | Outrun) -> list[Effect]:
         hub.changing -= 1
         if isinstance(done, Stored):
             return told()
         hub.accounts.know(before)
         session.account = before
         hub.reseat()
-        return hub.refuse(session, PeerError(done.code), re)
+        if isinstance(done, Outrun):
+            return hub.again(session, asked)
+        return hub.refuse(session, hub.refusal(done), asked.id)
 
     return hub.put_account(changed, then)
 
@@ -133,7 +141,7 @@ def _protect(hub: Hub, session: Session, asked: Register, hashed: str) -> list[E
         return []
     session.authenticated = True
     protected = structs.replace(session.account, password=hashed, assigned=False)
-    return _change_account(hub, session, protected, asked.id, lambda: ok(session, asked.id))
+    return _change_account(hub, session, protected, asked, lambda: ok(session, asked.id))
 
 
 def set_(hub: Hub, session: Session, asked: Set) -> list[Effect]:
@@ -141,7 +149,7 @@ def set_(hub: Hub, session: Session, asked: Set) -> list[Effect]:
     account = hub.of_session(session)
     wanted = account.receipts if asked.receipts is None else asked.receipts
     changed = structs.replace(account, receipts=wanted)
-    return _change_account(hub, session, changed, asked.id, lambda: ok(session, asked.id))
+    return _change_account(hub, session, changed, asked, lambda: ok(session, asked.id))
 
 
 def quit_(hub: Hub, session: Session, _: Quit) -> list[Effect]:
@@ -192,3 +200,5 @@ COMMANDS: dict[type[Message], Callable[[Hub, Session, Any], list[Effect]]] = {
 APPENDING = frozenset({Outgoing, Text, OutgoingBroadcast, OutgoingGroup})
 # The answers of the others prove that nothing more was on its way: not the receipts either.
 UNFENCED = APPENDING | {Hello, Received, Read, Pong, Gone}
+# ... nor from another node of a cluster: these wait until its log has been read so far.
+FENCED = frozenset({Ping, Who, AskSeen, History, Group})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from chatd.core.effects import (
@@ -152,8 +152,7 @@ def check_content(hub: Hub, content: str) -> None:
 def _append(hub: Hub, session: Session | None, entry: Entry, receivers: Receivers) -> list[Effect]:
     def then(done: Stored | Failed) -> list[Effect]:
         if isinstance(done, Failed):
-            wrong = PeerError(done.code)
-            return hub.refuse(session, wrong, entry.id) if session else []
+            return hub.refuse(session, hub.refusal(done), entry.id) if session else []
         accounts = receivers()
         acknowledged = _acknowledge(hub, session, entry, done, accounts) if session else []
         return acknowledged if done.dup else acknowledged + deliver(hub, entry, done, accounts)
@@ -186,18 +185,23 @@ def _acknowledge(
     return [Send([session.conn], ack)]
 
 
-def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) -> list[Effect]:
+def spread(hub: Hub, row: Row, accounts: Iterable[int] | None) -> list[Effect]:
     """Give what was stored to those who are there; the others find it in the log."""
+    entry = row.entry
     if entry.kind == "group":
         hub.groups.rooms[entry.target].authors.add(entry.author)
     for number in accounts or ():
-        if entry.kind != "event" and hub.session_of(number) is None:
+        if entry.kind != "event" and not hub.has_session(number):
             hub.waiting[number] = hub.waiting.get(number, 0) + 1
-    to = "*" if accounts is None else hub.name_of(entry.target)
-    told = {"seq": done.seq, "kind": entry.kind, "from": entry.name, "to": to}
-    text = entry.content
-    pushed = push(hub, Row(done.seq, entry), accounts)
+    return push(hub, row, accounts)
+
+
+def deliver(hub: Hub, entry: Entry, done: Stored, accounts: list[int] | None) -> list[Effect]:
+    """The same for what was said here, and so is noted here."""
+    pushed = spread(hub, Row(done.seq, entry), accounts)
     if entry.kind == "event":
         return pushed
+    to = "*" if accounts is None else hub.name_of(entry.target)
+    told = {"seq": done.seq, "kind": entry.kind, "from": entry.name, "to": to}
     hub.counts.messages[entry.kind] += 1
-    return [*pushed, Happened("message", {**told, "text": text})]
+    return [*pushed, Happened("message", {**told, "text": entry.content})]

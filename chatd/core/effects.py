@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from chatd.wire.errors import ErrorCode
-from chatd.wire.messages import GroupKind, Message
+from chatd.wire.messages import GroupKind, Message, NoticeKind
 
 
 class Now(NamedTuple):
@@ -112,21 +112,21 @@ class Row(Struct, frozen=True, gc=False):
 # --- operations of the store and its answers ----------------------------------------------------
 
 
-class Join(Struct, frozen=True, gc=False):
+class Join(Struct, frozen=True, gc=False, tag=True):
     """From this entry on, and including it, the account sees what is said in the group."""
 
     group: int
     account: int
 
 
-class Part(Struct, frozen=True, gc=False):
+class Part(Struct, frozen=True, gc=False, tag=True):
     """This entry is the last that the account sees of the group."""
 
     group: int
     account: int
 
 
-class PutGroup(Struct, frozen=True, gc=False):
+class PutGroup(Struct, frozen=True, gc=False, tag=True):
     """Make or replace the group of that number."""
 
     group: Group
@@ -201,7 +201,45 @@ class Touch(Struct, frozen=True, gc=False):
     """Write something that says nothing, to see whether anything can be kept."""
 
 
-Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall | Touch
+# --- ... and of a store that several daemons share -----------------------------------------------
+
+
+class Enter(Struct, frozen=True, gc=False):
+    """Open a session of this account here, unless somebody has it elsewhere, or its name.
+
+    Answered by `Entered`, or by `Outrun`.
+    """
+
+    account: Account
+    since: int  # milliseconds since 1970
+    plain: bool  # it cannot resume: where it is lost it is gone
+    resumed: bool
+    proved: bool  # whoever has the account now is the same, and leaves
+
+
+class Leave(Struct, frozen=True, gc=False):
+    """The session of that claim is over; never refused."""
+
+    account: Account
+    claim: int  # see `Entered`
+    notice: NoticeKind | None  # what the others are told
+    grace: bool  # ... when it has not come back by then
+
+
+class Fence(Struct, frozen=True, gc=False):
+    """Answered when everything is told that was acknowledged anywhere before this was asked."""
+
+
+class Order(Struct, frozen=True, gc=False):
+    """Something to be done wherever it can be done: see `chatd.core.elsewhere`."""
+
+    kind: Literal["kick", "probe", "announce"]
+    number: int = 0  # account
+    text: str = ""
+
+
+Shared = Enter | Leave | Fence | Order
+Operation = Append | PutAccount | MoveCursors | Find | Purge | Recall | Touch | Shared
 
 
 class Stored(Struct, frozen=True, gc=False):
@@ -230,7 +268,87 @@ class Failed(Struct, frozen=True, gc=False):
     why: str = ""
 
 
-Completion = Stored | Page | Failed
+class Entered(Struct, frozen=True, gc=False):
+    """The session may be opened; `claim` names it among all that this account ever had."""
+
+    ticket: int
+    claim: int
+
+
+class Outrun(Struct, frozen=True, gc=False):
+    """Somebody else's change came first, and was told before this: decide again."""
+
+    ticket: int
+
+
+# --- what others do to a shared store: nobody's answer, in the order of the log -------------------
+
+
+class Appended(Struct, frozen=True, gc=False):
+    """An entry to deliver, with what became true by it."""
+
+    row: Row
+    changes: tuple[Join | Part | PutGroup, ...] = ()
+
+
+class Known(Struct, frozen=True, gc=False):
+    """An account was made or changed."""
+
+    account: Account
+
+
+class Came(Struct, frozen=True, gc=False):
+    """Somebody has a session elsewhere; one that was here has been taken over."""
+
+    account: Account
+    since: int  # milliseconds since 1970
+    resumed: bool = False
+
+
+class Went(Struct, frozen=True, gc=False):
+    """... and has it no more."""
+
+    account: Account
+    notice: NoticeKind | None = None
+    grace: bool = False
+
+
+class Moved(Struct, frozen=True, gc=False):
+    """Positions have moved."""
+
+    moves: MoveCursors
+
+
+class Ordered(Struct, frozen=True, gc=False):
+    """Something is to be done, if it can be done here."""
+
+    order: Order
+
+
+class Forgot(Struct, frozen=True, gc=False):
+    """Entries up to there are no longer in the log."""
+
+    upto: int  # seq
+
+
+class Fellows(Struct, frozen=True, gc=False):
+    """So many other daemons use the log now."""
+
+    number: int
+
+
+class Expelled(Struct, frozen=True, gc=False):
+    """The others have taken this daemon for dead: nobody has a session here any more."""
+
+
+class Trouble(Struct, frozen=True, gc=False):
+    """Nothing can be kept at present, and why; with an empty reason it works again."""
+
+    why: str
+
+
+News = Appended | Known | Came | Went | Moved | Ordered | Forgot | Fellows | Expelled | Trouble
+Completion = Stored | Page | Failed | Entered | Outrun
 
 
 # --- effects ------------------------------------------------------------------------------------

@@ -313,13 +313,14 @@ def flush(hub: Hub) -> list[Effect]:
             effect
             for (reader, number), authors in to_tell.items()
             for author in authors
-            for effect in _tell(hub, author, hub.positions.cursor(reader, number))
+            for effect in tell(hub, author, hub.positions.cursor(reader, number))
         ]
 
     return hub.submit(moves, then)
 
 
-def _tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
+def tell(hub: Hub, author: int, cursor: Cursor) -> list[Effect]:
+    """How far somebody is, to an author who is here."""
     session = hub.session_of(author)
     if session is None or session.plain or author == cursor.account:
         return []
@@ -357,7 +358,7 @@ def receipts_since(hub: Hub, account: Account, moment: int) -> list[Effect]:
         if cursor.moved >= moment
     ]
     newest = sorted(moved, key=lambda cursor: cursor.moved)[-TOLD_AT_ONCE:]
-    return [effect for cursor in newest for effect in _tell(hub, account.number, cursor)]
+    return [effect for cursor in newest for effect in tell(hub, account.number, cursor)]
 
 
 def name_in(hub: Hub, number: int) -> str:

@@ -21,6 +21,7 @@ from chatd.core.effects import (
     Entry,
     Failed,
     Join,
+    Outrun,
     Part,
     PutGroup,
     Send,
@@ -224,10 +225,12 @@ def _change(
     entry = Entry("event", session.number, session.name, kept.number, text, hub.now.wall)
     concerned = dict(hub.groups.rooms[kept.number].members) if _known(hub, kept) else {}
 
-    def then(done: Stored | Failed) -> list[Effect]:
+    def then(done: Stored | Failed | Outrun) -> list[Effect]:
         hub.changing -= 1
+        if isinstance(done, Outrun):
+            return hub.again(session, asked)
         if isinstance(done, Failed):
-            return hub.refuse(session, PeerError(done.code), asked.id)
+            return hub.refuse(session, hub.refusal(done), asked.id)
         apply(hub.groups, changes)
         room = hub.groups.rooms[kept.number]
         told = [number for number in concerned | room.members if number != session.number]

@@ -32,7 +32,7 @@ def history(hub: Hub, session: Session, asked: History) -> list[Effect]:
 
     def then(page: Page | Failed) -> list[Effect]:
         if isinstance(page, Failed):
-            return hub.refuse(session, PeerError(page.code), asked.id)
+            return hub.refuse(session, hub.refusal(page), asked.id)
         items = [message_of(hub, row, session.number) for row in page.rows]
         return [Send([session.conn], Items(asked.id, items, page.more))]
 

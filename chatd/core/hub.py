@@ -19,19 +19,22 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from chatd.core import alarms, commands, flow
+from chatd.core import alarms, commands, elsewhere, flow
 from chatd.core.accounts import Accounts
 from chatd.core.counts import Counts
 from chatd.core.effects import (
     Account,
     Alarm,
+    Came,
     Close,
     Completion,
     Cursor,
     Effect,
     Failed,
+    Fence,
     Happened,
     KeptGroup,
+    News,
     Now,
     Operation,
     Purge,
@@ -86,6 +89,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     keep_ms: int | None = None  # entries older than that are forgotten; None: kept for ever
     keep_bytes: int | None = None  # the oldest are forgotten where the log is bigger
     limits: Limits = Limits()
+    shared: bool = False  # other daemons use the same log: see `chatd.core.elsewhere`
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     seq: int = 0
     purged: int = 0  # entries up to this one are no longer in the log
     first_number: int = 1
+    elsewhere: Sequence[Came] = ()  # who has a session on another node
 
 
 class Hub:
@@ -116,6 +121,7 @@ class Hub:
         It gives a reference. Without it exceptions are raised, as tests want them.
         """
         self.setup = setup
+        self.shared = setup.shared
         self._note_fault = note_fault
         self._serving = 0  # the connection for which something is done; 0: for none
         self.seq = kept.seq  # of the newest entry of the log
@@ -134,6 +140,12 @@ class Hub:
         # Accounts that may resume before others are told, with their names, and until when.
         self.departed: dict[int, tuple[str, float]] = {}
         self.expected: dict[int, str] = {}  # of those, who comes back from an upgrade
+        self.elsewhere = {
+            one.account.number: elsewhere.Elsewhere(one.since, now.monotonic)
+            for one in kept.elsewhere
+        }
+        self.fellows = 0  # other daemons that use the log
+        self.trouble = ""  # why nothing can be kept at present
         self.positions = Positions(kept.accounts, kept.cursors)
         self.waiting = dict(kept.waiting)  # account to the number of messages for its return
         self.retrying = False  # the store has refused something that is tried again
@@ -202,12 +214,14 @@ class Hub:
         session.take_in(Gone(why))
         return self._advance(session)
 
-    def completed(self, done: Completion, now: Now) -> list[Effect]:
-        """The store has answered a ticket."""
+    def completed(self, done: Completion | News, now: Now) -> list[Effect]:
+        """The store has answered a ticket, or tells what others have done."""
         self.now = now
         if isinstance(done, Stored) and done.seq > self.seq:
             self.seq = done.seq
-        effects = self._resolve(done.ticket, done)
+        elif self.shared and isinstance(done, News):
+            return self._learn(done)
+        effects = self._resolve(done.ticket, done)  # type: ignore[union-attr] # no news is here
         full = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
         return effects + self.retry_soon() if full else effects
 
@@ -279,8 +293,12 @@ class Hub:
         self.now = now
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
-            if session.account:
-                effects += self.end(session, None, "shutdown", FAREWELL)
+            if session.account and self.fellows and not session.plain:
+                effects += [Send([session.conn], elsewhere.MOVE_ON)]
+                effects += self.drop(session, "shutdown", "lost", lingers=True)
+            elif session.account:
+                notice: NoticeKind | None = "lost" if self.fellows else None
+                effects += self.end(session, notice, "shutdown", FAREWELL)
             else:
                 effects += self.refuse(session, PeerError(ErrorCode.SHUTTING_DOWN))
         return [*effects, Stop(reason)]
@@ -339,6 +357,21 @@ class Hub:
         self._waiting[ticket] = self._serving, then
         return ticket
 
+    @property
+    def newest(self) -> int:
+        """The last ticket that went to the store."""
+        return self._newest_stored
+
+    def again(self, session: Session, item: Item) -> list[Effect]:
+        """Decide anew what was decided by something that did not hold any more."""
+        return self._handle(session, item) if session.conn in self.sessions else []
+
+    def refusal(self, done: Failed) -> PeerError:
+        """What a peer is told when the store has refused something."""
+        if not self.shared or done.code is not ErrorCode.STORAGE_FULL:
+            return PeerError(done.code)
+        return PeerError.for_now(done.code, self.setup.limits.retry)
+
     def block(self, session: Session, ticket: int) -> None:
         """Nothing more of this session is handled before the answer to `ticket`."""
         session.blocked = ticket
@@ -353,12 +386,21 @@ class Hub:
         self.accounts.know(account)
         if account.assigned:
             return []
+        return self.submit(
+            PutAccount(self.as_kept(account)),
+            then or (lambda done: self._kept(account.number, done)),
+        )
+
+    def know(self, account: Account) -> list[Effect]:
+        """Know this account from now on; it is kept already."""
+        self.accounts.know(account)
+        return []
+
+    def as_kept(self, account: Account) -> Account:
+        """An account as the store has it."""
         begins = self.positions.begin(account.number, self.seq)  # the past is not for it
         password = None if account.filed else account.password
-        kept = structs.replace(account, password=password, received=begins)
-        return self.submit(
-            PutAccount(kept), then or (lambda done: self._kept(account.number, done))
-        )
+        return structs.replace(account, password=password, received=begins)
 
     def _kept(self, number: int, done: Completion) -> list[Effect]:
         self._unkept.discard(number)
@@ -410,7 +452,22 @@ class Hub:
 
     def is_here(self, account: int) -> bool:
         """Whether somebody is in the chat, or about to be again."""
-        return account in self.by_account or account in self.expected
+        return account in self.by_account or account in self.expected or account in self.elsewhere
+
+    def has_session(self, account: int) -> bool:
+        """Whether an account is in use, here or on another node."""
+        return account in self.by_account or account in self.elsewhere
+
+    def find_elsewhere(self, name: str) -> int | None:
+        """The account of a name that has a session on another node."""
+        account = self.accounts.named(fold(name)) if self.elsewhere else None
+        return account.number if account and account.number in self.elsewhere else None
+
+    def kick(self, victim: Session, by: str) -> list[Effect]:
+        """Remove somebody who is here."""
+        removed = {"name": victim.name, "by": by}
+        told = f"You were removed by {by}."
+        return [Happened("kick", removed), *self.end(victim, "removed", "kicked", told)]
 
     def find_online(self, name: str) -> Session:
         """The open session of a name; raises `PeerError` (301)."""
@@ -477,8 +534,18 @@ class Hub:
             last.append(Send([session.conn], Bye(reason, text)))
         return [*last, *self.drop(session, reason, notice)]
 
-    def drop(self, session: Session, reason: str, notice: NoticeKind | None = None) -> list[Effect]:
-        """Forget a session and close its connection; `notice` tells the others."""
+    def drop(
+        self,
+        session: Session,
+        reason: str,
+        notice: NoticeKind | None = None,
+        *,
+        lingers: bool = False,
+    ) -> list[Effect]:
+        """Forget a session and close its connection; `notice` tells the others.
+
+        Who `lingers` has time to come back before they are told, as has who is lost and can resume.
+        """
         self.sessions.pop(session.conn, None)
         self.live.remove(session)
         session.state = State.LEAVING
@@ -496,18 +563,28 @@ class Hub:
                 {"name": account.name, "address": session.origin, "reason": reason},
             )
         )
-        self._close_account(account, effects)
+        lingers = lingers or (notice == "lost" and session.resumable and not session.plain)
+        lingers = lingers and self.setup.limits.grace > 0
+        last = structs.replace(account, last_seen=self.now.wall)
+        if not self.shared:
+            effects += self.put_account(last) if not account.assigned else []
+        elif reason != "replaced":  # else it is the next one's already
+            effects += self.know(last)
+            effects += elsewhere.give_back(self, last, session.claim, notice, lingers=lingers)
+        return effects + self.part(account, notice, lingers=lingers)
+
+    def part(self, account: Account, notice: NoticeKind | None, *, lingers: bool) -> list[Effect]:
+        """Somebody is gone: the others are told, of one who `lingers` when it does not come back.
+
+        An assigned name is forgotten with it.
+        """
         grace = self.setup.limits.grace
-        if notice == "lost" and session.resumable and not session.plain and grace:
+        if lingers and grace:
             self.departed[account.number] = (account.name, self.now.monotonic + grace)
-            return [*effects, Alarm(grace, "grace", account.number)]
+            return [Alarm(grace, "grace", account.number)]
         if account.assigned:
             self.accounts.forget(account.number)
-        return effects + self.notify(notice, account.name) if notice else effects
-
-    def _close_account(self, account: Account, effects: list[Effect]) -> None:
-        if not account.assigned:
-            effects += self.put_account(structs.replace(account, last_seen=self.now.wall))
+        return self.notify(notice, account.name) if notice else []
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -517,6 +594,10 @@ class Hub:
         while session.inbox and session.blocked is None:
             if self.positions.moved and type(session.inbox[0]) not in commands.UNFENCED:
                 effects += flow.flush(self)
+            if self.shared and not released and type(session.inbox[0]) in commands.FENCED:
+                effects += self.submit(Fence(), lambda _: [])
+                self.block(session, self._newest_stored)
+                break
             if self._must_wait(session.inbox[0], released):
                 self.block(session, self._newest_stored)
                 break
@@ -542,9 +623,17 @@ class Hub:
             effects = self._fault()
         if ticket in self._blocked:
             for session in self._blocked.pop(ticket):
-                session.blocked = None
-                effects += self._advance(session, released=True)
+                if session.blocked == ticket:  # else what it waited for was decided anew
+                    session.blocked = None
+                    effects += self._advance(session, released=True)
         return effects
+
+    def _learn(self, news: News) -> list[Effect]:
+        self._serving = 0
+        try:
+            return elsewhere.learn(self, news)
+        except Exception:
+            return self._fault()
 
     def _fault(self) -> list[Effect]:
         """An error of ours costs whom it served the connection, and nobody else an item.

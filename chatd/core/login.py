@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from chatd.core import elsewhere
 from chatd.core.effects import (
     Account,
     Alarm,
     Effect,
     Happened,
     Opened,
+    Order,
     Probe,
     Send,
     Verify,
@@ -68,9 +70,9 @@ def _enter_unnamed(hub: Hub, session: Session) -> list[Effect]:
 
 def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effect]:
     account = hub.accounts.named(key)
-    holder = hub.online.get(account.key) if account else None
-    if holder and said.password is None:
-        return _already(hub, session, holder)
+    taken = account is not None and hub.has_session(account.number)
+    if account and taken and said.password is None:
+        return _already(hub, session, account)
     protected = account.password is not None if account else False
     if not protected and (not hub.setup.closed or hub.setup.guests):
         return _holder_or_open(hub, session, said, key)
@@ -95,21 +97,29 @@ def _holder_or_open(hub: Hub, session: Session, said: Hello, key: str) -> list[E
     account = hub.accounts.named(key)
     if account is None:
         account = Account(hub.new_number(), str(said.name), key, key)
-    elif account.key in hub.online:
-        return _already(hub, session, hub.online[account.key])
+    elif hub.has_session(account.number):
+        return _already(hub, session, account)
     return open_session(hub, session, account)
 
 
-def _already(hub: Hub, session: Session, holder: Session) -> list[Effect]:
+def _already(hub: Hub, session: Session, account: Account) -> list[Effect]:
     """103 to the newcomer; the holder stays, but has to show that it is alive."""
     seconds = hub.setup.limits.probe
-    wrong = PeerError(ErrorCode.ALREADY_LOGGED_IN, name=holder.name, retry_after=seconds)
+    wrong = PeerError(ErrorCode.ALREADY_LOGGED_IN, name=account.name, retry_after=seconds)
     refused = hub.refuse(session, wrong)
+    holder = hub.session_of(account.number)
+    if holder is None:
+        return refused + hub.submit(Order("probe", account.number), lambda _: [])
+    return refused + probe(hub, holder)
+
+
+def probe(hub: Hub, holder: Session) -> list[Effect]:
+    """Somebody else wants this name: its holder has to show that it is alive."""
     if not holder.answered_probe:
-        return refused  # it is asked already, and its time runs
+        return []  # it is asked already, and its time runs
+    seconds = hub.setup.limits.probe
     holder.answered_probe = holder.plain  # only TCP can ask a plain one
     return [
-        *refused,
         *([] if holder.plain else [Send([holder.conn], Ping())]),
         Probe(holder.conn, seconds),
         Alarm(seconds, "probe", holder.conn),
@@ -136,19 +146,34 @@ def _checked(hub: Hub, session: Session, account: Account | None) -> list[Effect
 def open_session(
     hub: Hub, session: Session, account: Account, *, resumed: bool = False
 ) -> list[Effect]:
-    """The person is in; whoever held the name before has proved to be the same, and leaves."""
-    holder = hub.online.get(account.key)
-    replaced = _replace(hub, holder) if holder else []
+    """The person is in, or will be when no other node has this account in use."""
     said = session.hello or Hello()
-    session.state = State.READY
     session.notices = not session.plain if said.notices is None else said.notices
     # Kept while it is resumed: a `welcome` that is lost on the way must not shut its owner out.
     token = said.token if resumed and said.token else _new_token(hub, session)
     account = structs.replace(account, token=token_hash(token) if token else None)
+
+    def opened() -> list[Effect]:
+        return _open(hub, session, account, token, resumed=resumed)
+
+    if not hub.shared:
+        return opened()
+    return elsewhere.claim(hub, session, account, opened, resumed=resumed)
+
+
+def _open(
+    hub: Hub, session: Session, account: Account, token: str, *, resumed: bool
+) -> list[Effect]:
+    """Whoever held the name before has proved to be the same, and leaves."""
+    holder = hub.session_of(account.number)
+    known = holder is not None or hub.elsewhere.pop(account.number, None) is not None
+    replaced = replace(hub, holder) if holder else []
+    said = session.hello or Hello()
+    session.state = State.READY
     session.account = account
     if session.bucket is not None:
         session.bucket = hub.buckets.of(account.number)
-    kept = hub.put_account(account)
+    kept = hub.put_account(account) if not hub.shared else hub.know(account)
     hub.online[account.key] = hub.by_account[account.number] = session
     if session.notices:
         hub.noticed.add(session)
@@ -163,7 +188,7 @@ def open_session(
         Send([session.conn], _welcome(hub, session, token, resumed=resumed, gap=gap)),
         *alarm,
         Happened("connect", came),
-        *([] if holder else _announce(hub, account, resumed=resumed)),
+        *([] if known else announce(hub, account, resumed=resumed)),
         *_come_back(hub, session, account, start),
     ]
 
@@ -199,7 +224,7 @@ def _wrong_position(hub: Hub, session: Session, said: Hello) -> list[Effect]:
     return [hub.tell_error(session.conn, wrong)]
 
 
-def _announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:
+def announce(hub: Hub, account: Account, *, resumed: bool) -> list[Effect]:
     """Tell the others who came; one who resumes in time was never gone for them."""
     departed = hub.departed.pop(account.number, None)
     hub.expected.pop(account.number, None)
@@ -218,7 +243,8 @@ def _come_back(hub: Hub, session: Session, account: Account, start: int) -> list
     return [*confirm_earlier(hub, session, start), *begin(hub, session, start), *told]
 
 
-def _replace(hub: Hub, holder: Session) -> list[Effect]:
+def replace(hub: Hub, holder: Session) -> list[Effect]:
+    """The same person has another session, and this one ends."""
     text = "You have logged in from somewhere else."
     return [Send([holder.conn], Bye("replaced", text)), *hub.drop(holder, "replaced")]
 

@@ -32,6 +32,21 @@ class Positions:
         if upto > self._received.get(account, 0):
             self._received[account] = self._moved_accounts[account] = upto
 
+    def learn_received(self, account: int, upto: int) -> None:
+        """The same, but it is stored already."""
+        self._received[account] = max(upto, self._received.get(account, 0))
+
+    def learn(self, cursor: Cursor) -> Cursor:
+        """Somebody is further, which is stored already; how far that is."""
+        before = self.cursor(cursor.account, cursor.conversation)
+        merged = structs.replace(
+            cursor,
+            delivered=max(before.delivered, cursor.delivered),
+            read=max(before.read, cursor.read),
+        )
+        self._cursors.setdefault(cursor.conversation, {})[cursor.account] = merged
+        return merged
+
     def cursor(self, account: int, conversation: int) -> Cursor:
         """How far somebody is in a conversation."""
         found = self._cursors.get(conversation, {}).get(account)

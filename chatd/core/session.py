@@ -67,6 +67,7 @@ class Session:
     hello: Hello | None = None
     plain: bool = True
     notices: bool = False
+    claim: int = 0  # names this session among all nodes of a cluster
     authenticated: bool = False  # by password or token, not only by saying a name
     misses: int = 0
     answered_probe: bool = True  # nobody has asked, or it has said something since

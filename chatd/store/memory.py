@@ -13,6 +13,7 @@ from chatd.core.effects import (
     EVERYONE,
     Account,
     Append,
+    Came,
     Completion,
     Cursor,
     Entry,
@@ -40,6 +41,8 @@ Interval = tuple[int, int, int | None]  # account, since, until
 
 class MemoryStore:
     """Keeps the promise of `chatd.store.base.Store` for as long as the process lives."""
+
+    about = ""
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)
@@ -200,6 +203,17 @@ class MemoryStore:
         """See `Store`."""
         after = max(after, self._gone)
         return self._log[after : after + limit]
+
+    def fileno(self) -> int:
+        """See `Store`: here nothing comes on its own."""
+        return -1
+
+    def take_in(self) -> None:
+        """See `Store`."""
+
+    def elsewhere(self) -> list[Came]:
+        """See `Store`."""
+        return []
 
     def close(self) -> None:
         """See `Store`."""

@@ -23,6 +23,7 @@ from msgspec.structs import astuple
 from chatd.core.effects import (
     Account,
     Append,
+    Came,
     Completion,
     Cursor,
     Entry,
@@ -61,6 +62,12 @@ PUT_ACCOUNT = (
     " password = excluded.password, last_seen = excluded.last_seen,"
     " receipts = excluded.receipts, token = excluded.token"
 )
+MOVE_CURSOR = (
+    "INSERT INTO cursors (conversation, account, delivered, read, moved) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (conversation, account) DO UPDATE SET"
+    " delivered = max(delivered, excluded.delivered), read = max(read, excluded.read),"
+    " moved = excluded.moved"
+)
 Kept = TypeVar("Kept")
 FILE = "chat.db"
 WAL = 1010 * 4120  # bytes: a thousand pages, and those of one more turn
@@ -84,15 +91,19 @@ def _at_the_start(read: Callable[[SqliteStore], Kept]) -> Callable[[SqliteStore]
 class SqliteStore:
     """Keeps the promise of `chatd.store.base.Store` in `folder`, which it makes (mode 0700).
 
-    Raises `StoreError` where the folder or the file cannot be used.
+    Raises `StoreError` where the folder or the file cannot be used. What is not `durable` is a copy
+    of something else, and waits for no disk.
     """
 
-    def __init__(self, folder: Path) -> None:
+    about = ""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.path = folder / FILE
+        self._durable = durable
         with contextlib.ExitStack() as undo:
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._lock = _lock(folder)
+                self._lock = lock(folder)
                 undo.callback(os.close, self._lock)
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 self._db = sqlite3.connect(self.path, isolation_level=None)
@@ -115,7 +126,7 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
         migrate(self._db)
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
 
@@ -214,7 +225,7 @@ class SqliteStore:
     def append(self, ticket: int, operation: Append) -> Stored | Failed:
         """One entry at the end with what becomes true by it, or what its key became before."""
         entry = operation.entry
-        first = self._first(entry.author, entry.id) if entry.id is not None else None
+        first = self.first(entry.author, entry.id) if entry.id is not None else None
         if first is not None:
             return again(ticket, first, entry)
         self._seq = seq = self._seq + 1
@@ -225,7 +236,21 @@ class SqliteStore:
             CHANGES[type(change)](self, change, seq)
         return Stored(ticket, seq, entry.ts)
 
-    def _first(self, author: int, key: str) -> Row | None:
+    def append_as(self, seq: int, operation: Append) -> Stored | Failed:
+        """The same under a number that was given elsewhere, above all others."""
+        before, self._seq = self._seq, seq - 1
+        try:
+            self._begin()
+            done = self.append(0, operation)
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return Failed(0, ErrorCode.STORAGE_FULL, str(error))
+        if isinstance(done, Failed) or done.dup:
+            self._seq = before
+        return done
+
+    def first(self, author: int, key: str) -> Row | None:
+        """The entry that was stored under this key."""
         if (author, key) in self._keys:
             return self._keys[author, key]
         found = self._db.execute(
@@ -237,7 +262,7 @@ class SqliteStore:
 
     def recall(self, ticket: int, operation: Recall) -> Stored:
         """What was stored under a key, if it was this."""
-        row = self._first(operation.author, operation.id)
+        row = self.first(operation.author, operation.id)
         if row is None or row.entry.content != operation.content:
             return Stored(ticket)
         return Stored(ticket, row.seq, row.entry.ts, dup=True)
@@ -291,11 +316,11 @@ class SqliteStore:
     def move_cursors(self, ticket: int, operation: MoveCursors) -> Stored:
         """Positions move forward."""
         self._db.executemany(
-            "UPDATE accounts SET received = ? WHERE number = ?",
+            "UPDATE accounts SET received = max(received, ?) WHERE number = ?",
             [(seq, number) for number, seq in operation.received.items()],
         )
         self._db.executemany(
-            "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?, ?)",
+            MOVE_CURSOR,
             [
                 (one.conversation, one.account, one.delivered, one.read, one.moved)
                 for one in operation.conversations
@@ -323,6 +348,12 @@ class SqliteStore:
 
     def purge(self, ticket: int, operation: Purge) -> Stored:
         """Forget the oldest entries, some at a time; answers up to where the log is gone."""
+        upto = self.too_old(operation)
+        self.forget(upto)
+        return Stored(ticket, max(upto, self._purged()))
+
+    def too_old(self, operation: Purge) -> int:
+        """The last entry to be forgotten now; 0 for none."""
         rows = self._db.execute(
             "SELECT seq, ts, kind, content FROM log ORDER BY seq LIMIT ?", (PURGED_AT_ONCE,)
         ).fetchall()
@@ -330,18 +361,26 @@ class SqliteStore:
         old = [row for row in rows if too_big or row[1] < operation.before]
         # The log loses a beginning, never a piece of its middle, whatever the clock has done.
         old = rows[: rows.index(old[-1]) + 1] if old else []
+        return int(old[-1][0]) if old else 0
+
+    def forget(self, upto: int) -> list[int]:
+        """Forget the entries up to there; which messages they were."""
+        self._write()
+        self._begin()
+        old = self._db.execute(
+            "SELECT seq, kind, content FROM log WHERE seq <= ? ORDER BY seq", (upto,)
+        ).fetchall()
         if not old:
-            return Stored(ticket, self._purged())
-        if old[-1][0] > self._indexed:
+            return []
+        if upto > self._indexed:
             self._index()
         self._db.executemany(
             "INSERT INTO log_text (log_text, rowid, content) VALUES ('delete', ?, ?)",
-            [(seq, content) for seq, _, kind, content in old if kind != "event"],
+            [(seq, content) for seq, kind, content in old if kind != "event"],
         )
-        last = old[-1][0]
-        self._db.execute("DELETE FROM log WHERE seq <= ?", (last,))
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(last),))
-        return Stored(ticket, last)
+        self._db.execute("DELETE FROM log WHERE seq <= ?", (upto,))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (str(upto),))
+        return [seq for seq, kind, _ in old if kind != "event"]
 
     def _used(self) -> int:
         """Bytes of the database that hold something."""
@@ -470,6 +509,17 @@ class SqliteStore:
         )
         return [_row(one) for one in rows]
 
+    def fileno(self) -> int:
+        """See `Store`: here nothing comes on its own."""
+        return -1
+
+    def take_in(self) -> None:
+        """See `Store`."""
+
+    def elsewhere(self) -> list[Came]:
+        """See `Store`."""
+        return []
+
     def close(self) -> None:
         """See `Store`."""
         self._db.close()
@@ -525,12 +575,12 @@ def _lengthen(path: Path) -> None:
             file.truncate(length)
 
 
-def _lock(folder: Path) -> int:
+def lock(folder: Path) -> int:
     """One daemon per folder, for as long as it lives; the lock dies with the process."""
-    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    held = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(lock)
+        os.close(held)
         raise StoreError("another chatd is using this folder; choose another --data") from None
-    return lock
+    return held
