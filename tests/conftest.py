@@ -5,9 +5,11 @@ from contextlib import closing
 import pytest
 from bench import Bench
 from hypothesis import HealthCheck, settings
+from peers.nats import Nats, names
 from peers.shells import Shells
 from support import Chatd, selectors_here
 
+from chatd.cluster.store import ClusterStore
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
 
@@ -92,6 +94,35 @@ def sqlite_store(tmp_path):
     yield lambda name="kept": Closed(tmp_path / name)
     while opened:
         opened[-1].close()
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory):
+    """One server for all; each test takes a stream of its own."""
+    one = Nats(tmp_path_factory.mktemp("nats"))
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def stream() -> str:
+    """The name of a stream that nobody has used."""
+    return f"log{next(names)}"
+
+
+@pytest.fixture
+def node(nats, stream, tmp_path):
+    """Makes stores that share one stream, each a node; all of them are closed with the test."""
+    opened: list[ClusterStore] = []
+
+    def begin(**more) -> ClusterStore:
+        folder = tmp_path / f"copy{len(opened)}"
+        opened.append(ClusterStore([nats.url], folder, **{"name": stream, **more}))
+        return opened[-1]
+
+    yield begin
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture(params=["memory", "sqlite"])

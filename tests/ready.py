@@ -46,7 +46,7 @@ class Start:
 
     def wait(self, seconds: float | None = None) -> int | None:
         """How it ended, as `subprocess` says it; none if it has not within that time."""
-        if self._status is None and _readable(self._said, seconds):
+        if self._status is None and readable(self._said, seconds):
             (status,) = NUMBER.unpack(os.read(self._said, NUMBER.size))
             self._status = os.waitstatus_to_exitcode(status)
             os.close(self._said)
@@ -64,7 +64,7 @@ class Start:
         self.wait()
 
 
-def _readable(fd: int, seconds: float | None) -> bool:
+def readable(fd: int, seconds: float | None) -> bool:
     """Whether something comes within that time; of any descriptor, as select(2) has 1,024."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)

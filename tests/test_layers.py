@@ -17,6 +17,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "chatd.wire": (),
     "chatd.core": ("chatd.wire",),
     "chatd.store": ("chatd.core.effects", "chatd.wire"),
+    "chatd.cluster": ("chatd.store", "chatd.core.effects", "chatd.wire"),
     "chatd.dialects": ("chatd.wire",),
     "chatd": ("chatd",),
     "chatsh": ("chatd.wire",),
@@ -28,6 +29,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "chatd.wire": ("msgspec", "precis_i18n"),
     "chatd.core": ("msgspec",),
     "chatd.store": ("msgspec",),
+    "chatd.cluster": ("msgspec",),
+    "chatd.cluster.link": ("nats",),
     "chatd.dialects": ("msgspec",),
 }
 SOCKETS = {"select", "selectors", "socket", "socketserver", "asyncio", "ssl"}
@@ -82,7 +85,7 @@ def wrong_arrows(module: str, source: str) -> list[str]:
     """What this module may not import."""
     package = package_of(module)
     allowed = (package, *ARROWS[package])
-    libraries = LIBRARIES.get(package)
+    libraries = LIBRARIES.get(module, LIBRARIES.get(package))
     wrong = []
     for name in sorted(imports(source, package)):
         top = name.partition(".")[0]
@@ -100,6 +103,8 @@ def wrong_arrows(module: str, source: str) -> list[str]:
 def may_use_sockets(module: str, name: str) -> bool:
     if package_of(module) in ("chatd.net", "harness") or module == "chatsh.link":
         return True
+    if module == "chatd.cluster.link":
+        return name == "asyncio"  # what its library is made for
     if module == "chatsh.secure":
         return name in ("select", "socket", "ssl")
     if module == "chatsh.lines":
@@ -155,6 +160,10 @@ def test_only_the_loop_and_the_link_read_a_clock():
         ("chatd.store.base", "from chatd.core import hub"),
         ("chatd.store.base", "if TYPE_CHECKING:\n    from chatd.core import hub"),
         ("chatd.dialects.json", "from chatd.core import effects"),
+        ("chatd.cluster.book", "import nats"),
+        ("chatd.cluster.store", "import asyncio"),
+        ("chatd.cluster.link", "import socket"),
+        ("chatd.cluster.store", "from chatd.core import hub"),
         ("chatd.daemon", "import socket"),
         ("chatd.daemon", "import chatsh.client"),
         ("chatd.cli", "from socket import create_connection"),
@@ -176,6 +185,8 @@ def test_a_wrong_arrow_is_found(module: str, line: str):
         ("chatd.store.sqlite", "from chatd.core.effects import Entry"),
         ("chatd.net.loop", "import selectors"),
         ("chatd.cli", "import socket"),
+        ("chatd.cluster.link", "import nats"),
+        ("chatd.cluster.store", "from chatd.store.sqlite import SqliteStore"),
         ("chatsh.client", "from chatd.wire.messages import Hello"),
     ],
 )

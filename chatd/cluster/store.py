@@ -1,0 +1,697 @@
+"""The keeper for several daemons: it publishes what is asked for, and applies what comes back.
+
+Everything true is in the stream. Every node reads all of it (`chatd.cluster.link`), rules by the
+same rules (`chatd.cluster.book`), and keeps a copy for the queries: the SQLite store in a folder of
+its own that is emptied at each start. Nothing is answered before it has come back.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from chatd.cluster.book import Book, Node, Ruling
+from chatd.cluster.link import LEASE, Again, Arrived, Flow, Item, Letter, Link, Silent, Tick
+from chatd.cluster.records import (
+    Arrive,
+    Dead,
+    Entering,
+    Fencing,
+    Forget,
+    Leaving,
+    Moving,
+    Ordering,
+    Put,
+    Record,
+    Said,
+    Settings,
+    What,
+    decode,
+    encode,
+    tail,
+)
+from chatd.core.effects import (
+    Account,
+    Append,
+    Appended,
+    Came,
+    Completion,
+    Cursor,
+    Enter,
+    Entered,
+    Expelled,
+    Failed,
+    Fellows,
+    Fence,
+    Find,
+    Forgot,
+    KeptGroup,
+    Known,
+    Leave,
+    MoveCursors,
+    Moved,
+    News,
+    Operation,
+    Order,
+    Ordered,
+    Outrun,
+    Purge,
+    PutAccount,
+    Recall,
+    Row,
+    Stored,
+    Touch,
+    Trouble,
+    Went,
+)
+from chatd.store.memory import again
+from chatd.store.sqlite import SqliteStore, lock
+from chatd.wire.errors import ErrorCode, StoreError
+
+COPY, NODE = "copy", "node"  # in the data folder: the log as read, and the name of this node
+AT_ONCE = 2000  # records applied in one turn: about 50 ms
+BOUND = 10_000  # records that have not come back: about two seconds of what one node can send
+BYTES = 32 * 1024 * 1024  # ... of so many bytes
+CURSORS = 2000  # positions in one record: 200 kB of the million that NATS takes
+STUCK = 2  # seconds without a record coming back: they are sent again
+SILENT = 4  # ... then something is wrong
+HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
+STARTING = 30  # ... at the start
+GONE = "the stream"  # the beginning of a trouble that has no end
+NUMBERS = 20  # bits: accounts and groups that one node can make in one life
+
+
+class Waiting(NamedTuple):
+    """Something published that has not come back."""
+
+    serial: int  # its place among all that this node has published
+    record: Record
+    letter: Letter
+    tickets: list[int]
+    operation: Operation
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Records of one numbering, in their order."""
+
+    newest: int = 0  # the number given last
+    waiting: deque[Waiting] = field(default_factory=deque)
+
+    def settle(self, n: int) -> list[Waiting]:
+        """Take out everything up to that number."""
+        taken = []
+        while self.waiting and self.waiting[0].record.n <= n:
+            taken.append(self.waiting.popleft())
+        return taken
+
+
+class ClusterStore:
+    """Keeps the promise of `chatd.store.base.Store` in a stream of NATS JetStream.
+
+    The copy is in `folder`, and made anew. Raises `StoreError` where there is no such stream.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        folder: Path,
+        *,
+        name: str = "chatd",
+        replicas: int = 0,
+        settings: Settings | None = None,
+        where: str = "",
+    ) -> None:
+        self._settings = settings or Settings()
+        self._folder = folder
+        self._where = where
+        self._book = Book()
+        self._messages, self._others = Outbox(), Outbox()
+        self._fresh: list[Letter] = []  # not handed over yet
+        self._serials = count(1)
+        self._done: list[Completion | News] = []
+        self._size = 0  # bytes that have not come back
+        self._stuck = 0  # ticks since something has
+        self._sent_again = False  # ... in which everything was sent again
+        self._trouble = ""
+        self._useless: list[int] = []  # places that say nothing any more
+        self._ticks = 0
+        self._shown = False  # whether somebody is told what others do
+        self.commits = 0
+        self.origin = secrets.token_hex(4)
+        self._link = Link(servers, name, self.origin)
+        self._copy: SqliteStore | None = None
+        self._lock = -1
+        try:
+            log = self._link.open(replicas)
+            self.epoch = log.epoch
+            if log.forgotten is not None:
+                self._book.forgotten = decode(log.forgotten).what.upto  # type: ignore[union-attr]
+            self.about = f"data: stream {name} of NATS, {_number(log.replicas)}; copy: {folder}"
+            self._lock, self._copy = _empty_copy(folder)
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def copy(self) -> SqliteStore:
+        """What this node has read, for queries."""
+        assert self._copy is not None
+        return self._copy
+
+    # --- the start ------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Come, and read everything up to there. Raises `StoreError`."""
+        self._arrive()
+        self._send()
+        while self._others.waiting:
+            self._wait()
+        self._check_others()
+        self._shown = True
+        self._done.clear()
+        self._watch()
+
+    def _wait(self) -> None:
+        if self._stuck > STARTING or self._trouble.startswith(GONE):
+            raise StoreError(self._trouble or "NATS does not bring back what is published")
+        self._link.wait()
+        self.take_in()
+
+    def _check_others(self) -> None:
+        """Nodes with other settings may have died lately: for so long they are waited for."""
+        seconds = self._ticks + LEASE + 2
+        while strangers := [one for one in self._book.nodes.values() if self._is_strange(one)]:
+            if self._ticks > seconds:
+                self._publish(Dead(self.origin), Touch(), [])
+                self._send()
+                raise StoreError(
+                    f"another cluster uses this stream: {strangers[0].where} runs with"
+                    f" {strangers[0].settings}, this is {self._settings}; give this cluster a"
+                    " stream of its own: nats://HOST:PORT/NAME"
+                )
+            self._wait()
+
+    def _is_strange(self, node: Node) -> bool:
+        return node.settings != self._settings
+
+    # --- what is asked for ----------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Readable when `completions` has something that nobody has waited for."""
+        return self._link.fileno()
+
+    def submit(self, ticket: int, operation: Operation) -> None:
+        """See `Store`."""
+        SUBMIT[type(operation)](self, ticket, operation)
+
+    def find(self, ticket: int, operation: Find) -> None:
+        """A query of the copy."""
+        self.copy.submit(ticket, operation)
+        self._done += self.copy.completions()
+
+    def append(self, ticket: int, operation: Append) -> None:
+        """One entry, with what becomes true by it."""
+        entry = operation.entry
+        if entry.id is not None and not self._messages.waiting:
+            first = self.copy.first(entry.author, entry.id)
+            if first is not None:
+                self._done.append(again(ticket, first, entry))
+                return
+        self._within_bounds(ticket, operation, Said(operation))
+
+    def put_account(self, ticket: int, operation: PutAccount) -> None:
+        """Make or replace an account."""
+        self._within_bounds(ticket, operation, Put(operation))
+
+    def enter(self, ticket: int, operation: Enter) -> None:
+        """Ask for a session."""
+        self._within_bounds(ticket, operation, Entering(operation))
+
+    def leave(self, ticket: int, operation: Leave) -> None:
+        """Give it back: whatever the bound is."""
+        self._publish(Leaving(operation), operation, [ticket])
+
+    def order(self, ticket: int, operation: Order) -> None:
+        """Tell the others to do something."""
+        self._within_bounds(ticket, operation, Ordering(operation))
+
+    def move_cursors(self, ticket: int, operation: MoveCursors) -> None:
+        """Positions move forward."""
+        if self._is_full():
+            self._done.append(self._full(ticket))
+            return
+        *others, last = _pieces(operation)
+        for piece in others:
+            self._publish(Moving(piece), piece, [])
+        self._publish(Moving(last), last, [ticket])
+
+    def fence(self, ticket: int, operation: Fence | Touch | Recall) -> None:
+        """All that are asked for in one turn share one record."""
+        if not isinstance(operation, Recall) and self._fresh and self._others.waiting:
+            newest = self._others.waiting[-1]
+            last = newest.letter is self._fresh[-1] and newest.operation == operation
+            if last:
+                newest.tickets.append(ticket)
+                return
+        if isinstance(operation, Fence) and self._stuck < HOPELESS:
+            self._publish(Fencing(), operation, [ticket])
+        else:
+            self._within_bounds(ticket, operation, Fencing())
+
+    def purge(self, ticket: int, operation: Purge) -> None:
+        """Let all copies forget what is too old in this one."""
+        upto = self.copy.too_old(operation)
+        if upto <= self.copy.purged():
+            self._done.append(Stored(ticket, self.copy.purged()))
+            return
+        self._within_bounds(ticket, operation, Forget(upto))
+
+    def _within_bounds(self, ticket: int, operation: Operation, what: What) -> None:
+        if self._is_full():
+            self._done.append(self._full(ticket))
+        else:
+            self._publish(what, operation, [ticket])
+
+    def _is_full(self) -> bool:
+        waiting = len(self._messages.waiting) + len(self._others.waiting)
+        return bool(self._trouble) or waiting >= BOUND or self._size >= BYTES
+
+    def _full(self, ticket: int) -> Failed:
+        why = self._trouble or "more is said than NATS takes"
+        return Failed(ticket, ErrorCode.STORAGE_FULL, why)
+
+    def _publish(self, what: What, operation: Operation, tickets: list[int]) -> None:
+        alone = isinstance(what, Said) and not what.append.changes
+        box = self._messages if alone else self._others
+        box.newest += 1
+        record = Record(self.origin, box.newest, self._book.place, what)
+        letter = Letter(tail(record), encode(record))
+        box.waiting.append(Waiting(next(self._serials), record, letter, tickets, operation))
+        self._fresh.append(letter)
+        self._size += len(letter.data)
+
+    def _send(self) -> None:
+        """Hand over what this turn has brought."""
+        if self._fresh:
+            self._link.publish(self._fresh)
+            self._fresh = []
+
+    def _send_again(self) -> None:
+        """Everything that has not come back; what comes back twice is true once."""
+        self._sent_again = True
+        waiting = sorted([*self._others.waiting, *self._messages.waiting])
+        self._fresh = [one.letter for one in waiting]
+        self._send()
+
+    # --- what comes back ------------------------------------------------------------------------
+
+    def completions(self) -> list[Completion | News]:
+        """See `Store`; what others have done is among them."""
+        self._send()
+        done, self._done = self._done, []
+        return done
+
+    def take_in(self) -> None:
+        """Read what has come; a turn does so once, so that it has an end."""
+        items = self._link.take(AT_ONCE)
+        for item in items:
+            ITEMS[type(item)](self, item)
+        if any(isinstance(item, Arrived) for item in items):
+            self._keep_copy()
+
+    def _keep_copy(self) -> None:
+        """One transaction for all that came. A copy that misses something is none: `StoreError`."""
+        for done in self.copy.completions():
+            if isinstance(done, Failed):
+                raise StoreError(f"the copy {self.copy.path} cannot be written: {done.why}")
+        self.commits += 1
+
+    def arrived(self, item: Arrived) -> None:
+        """A record of the stream."""
+        try:
+            record = decode(item.data)
+        except msgspec.MsgspecError:
+            return  # somebody has written into the stream by hand
+        ruling = self._book.rule(item.place, record, item.ts)
+        self._stuck = self._stuck if self._shown else 0  # at the start whatever comes is progress
+        own = self._settle(record) if record.origin == self.origin else None
+        if ruling is Ruling.TRUE:
+            APPLY[type(record.what)](self, item.place, record, own)
+            superseded = self._book.superseded(item.place, record)
+            self._useless += superseded if record.origin == self.origin else []
+            return
+        if record.origin == self.origin:
+            self._link.delete([item.place])
+            if ruling is Ruling.EARLY and not self._sent_again:
+                self._send_again()
+        if own:
+            answer = Outrun if ruling is Ruling.OUTRUN else Stored
+            self._done += [answer(ticket) for ticket in own.tickets]
+
+    def _settle(self, record: Record) -> Waiting | None:
+        """What was waited for is back; what was published before it and is not, is lost."""
+        if record.is_message:
+            return self._settle_message(record)
+        settled = self._others.settle(record.n)
+        own = settled.pop() if settled and settled[-1].record.n == record.n else None
+        for one in settled:
+            self._size -= len(one.letter.data)
+            self._lost(one)
+        self._back(own)
+        return own
+
+    def _settle_message(self, record: Record) -> Waiting | None:
+        """These are true strictly one after the other: nothing before it can be missing."""
+        node = self._book.nodes.get(self.origin)
+        if node is None or node.messages != record.n:
+            return None
+        settled = self._messages.settle(record.n)
+        own = settled[-1] if settled else None
+        self._back(own)
+        return own
+
+    def _back(self, own: Waiting | None) -> None:
+        if own is not None:
+            self._stuck, self._sent_again = 0, False
+            self._size -= len(own.letter.data)
+
+    def _lost(self, one: Waiting) -> None:
+        """Later ones have come back: say it anew, or decide it anew."""
+        if isinstance(one.record.what, Fencing):
+            self._answer_fence(one)
+        elif isinstance(one.record.what, Put | Entering | Said):
+            self._done += [Outrun(ticket) for ticket in one.tickets]
+        else:
+            self._publish(one.record.what, one.operation, one.tickets)
+
+    # --- what is true ---------------------------------------------------------------------------
+
+    def _tell(self, news: News) -> None:
+        if self._shown:
+            self._done.append(news)
+
+    def apply_said(self, place: int, record: Record, own: Waiting | None) -> None:
+        """An entry of the log."""
+        assert isinstance(record.what, Said)
+        append = record.what.append
+        done = self.copy.append_as(place, append)
+        if own:
+            self._done += [msgspec.structs.replace(done, ticket=one) for one in own.tickets]
+        elif isinstance(done, Stored) and not done.dup:
+            self._tell(Appended(Row(place, append.entry), append.changes))
+
+    def apply_put(self, place: int, record: Record, own: Waiting | None) -> None:
+        """An account."""
+        assert isinstance(record.what, Put)
+        self._keep(record.what.put.account)
+        if own:
+            self._done += [Stored(ticket) for ticket in own.tickets]
+        else:
+            self._tell(Known(record.what.put.account))
+
+    def apply_entering(self, place: int, record: Record, own: Waiting | None) -> None:
+        """A session."""
+        assert isinstance(record.what, Entering)
+        enter = record.what.enter
+        self._keep(enter.account)
+        if own:
+            self._done += [Entered(ticket, place) for ticket in own.tickets]
+        else:
+            self._tell(Came(enter.account, enter.since, enter.resumed))
+
+    def apply_leaving(self, place: int, record: Record, own: Waiting | None) -> None:
+        """... and its end."""
+        assert isinstance(record.what, Leaving)
+        leave = record.what.leave
+        account = self._book.accounts.get(leave.account.number, leave.account)
+        self._keep(account)
+        if own:
+            self._done += [Stored(ticket) for ticket in own.tickets]
+        else:
+            self._tell(Went(account, leave.notice, leave.grace))
+
+    def _keep(self, account: Account) -> None:
+        if not account.assigned:
+            self.copy.submit(0, PutAccount(account))
+
+    def apply_moving(self, place: int, record: Record, own: Waiting | None) -> None:
+        """Positions."""
+        assert isinstance(record.what, Moving)
+        self.copy.submit(0, record.what.moves)
+        if own:
+            self._done += [Stored(ticket) for ticket in own.tickets]
+        else:
+            self._tell(Moved(record.what.moves))
+
+    def apply_ordering(self, place: int, record: Record, own: Waiting | None) -> None:
+        """Something to be done elsewhere."""
+        assert isinstance(record.what, Ordering)
+        if own:
+            self._done += [Stored(ticket) for ticket in own.tickets]
+            # Anybody can ask for these, as often as they like; the others wait for who is behind.
+            self._useless += [place] if record.what.order.kind == "probe" else []
+        else:
+            self._tell(Ordered(record.what.order))
+
+    def apply_fencing(self, place: int, record: Record, own: Waiting | None) -> None:
+        """Everything before it is applied."""
+        if own:
+            self._useless.append(place)
+            self._answer_fence(own)
+
+    def _answer_fence(self, own: Waiting) -> None:
+        first = self._messages.waiting[0] if self._messages.waiting else own
+        if first.serial < own.serial:  # what stands before it was lost, and comes behind it
+            self._send_again()
+            self._publish(own.record.what, own.operation, own.tickets)
+        elif isinstance(own.operation, Recall):
+            self._done.append(self.copy.recall(own.tickets[0], own.operation))
+        else:
+            self._done += [Stored(ticket) for ticket in own.tickets]
+
+    def apply_forget(self, place: int, record: Record, own: Waiting | None) -> None:
+        """Messages are too old."""
+        assert isinstance(record.what, Forget)
+        gone = self.copy.forget(record.what.upto)
+        if own:
+            self._link.delete(gone)
+            self._done += [Stored(ticket, record.what.upto) for ticket in own.tickets]
+        else:
+            self._tell(Forgot(record.what.upto))
+
+    def apply_arrive(self, place: int, record: Record, own: Waiting | None) -> None:
+        """One more node, perhaps in the place of another."""
+        self._release()
+        self._watch()
+
+    def apply_dead(self, place: int, record: Record, own: Waiting | None) -> None:
+        """One node less, and nobody has a session there."""
+        assert isinstance(record.what, Dead)
+        self._release()
+        if record.what.node == self.origin and self._shown:
+            self._live_again()
+        self._watch()
+
+    def _release(self) -> None:
+        for account, holder in self._book.released:
+            self._keep(account)
+            if holder.origin != self.origin:
+                self._tell(Went(account, "lost", not holder.plain))
+
+    def _watch(self) -> None:
+        others = [one for one in self._book.nodes if one != self.origin]
+        self._link.watch(others)
+        self._tell(Fellows(len(others)))
+
+    def _live_again(self) -> None:
+        """The others have taken us for dead: nothing of what has not come back will be true."""
+        lost = [*self._others.waiting, *self._messages.waiting]
+        self._done.append(Expelled())
+        for one in lost:
+            self._done += [_in_vain(one, ticket) for ticket in one.tickets]
+        self._messages, self._others, self._size = Outbox(), Outbox(), 0
+        self.origin = secrets.token_hex(4)
+        self._link.live_as(self.origin)
+        self._arrive()
+
+    def _arrive(self) -> None:
+        """Say who we are, and whom nobody needs to wait for: who was here before."""
+        path = self._folder / NODE
+        before = path.read_text("ascii", "replace") if path.exists() else ""
+        path.write_text(self.origin, "ascii")
+        self._publish(Arrive(self._settings, self._where, before), Touch(), [])
+
+    # --- what else the link says ----------------------------------------------------------------
+
+    def flow(self, item: Flow) -> None:
+        """Everything before this is applied."""
+        self._link.go_on(item)
+
+    def sent_in_vain(self, item: Again) -> None:
+        """Something was refused, or lost with its connection."""
+        self._send_again()
+
+    def silent(self, item: Silent) -> None:
+        """Said once, and not again if it is lost: it is only true if nothing came meanwhile."""
+        if item.origin in self._book.nodes and item.origin != self.origin:
+            self._send()
+            what = Dead(item.origin)
+            self._others.newest += 1
+            record = Record(self.origin, self._others.newest, self._book.place, what)
+            self._link.publish([Letter(tail(record), encode(record))])
+
+    def ticked(self, item: Tick) -> None:
+        """A second is over."""
+        self._ticks += 1
+        waiting = bool(self._messages.waiting or self._others.waiting)
+        self._stuck = self._stuck + 1 if waiting or item.trouble else 0
+        if waiting and self._stuck % STUCK == 0:
+            self._send_again()
+        if self._stuck >= HOPELESS:
+            self._give_up_fences()
+        useless, self._useless = self._useless, []
+        self._link.delete(useless)
+        trouble = item.trouble if item.last_words or self._stuck > STUCK else ""
+        if not trouble and waiting and self._stuck >= SILENT:
+            trouble = "NATS does not bring back what is published: has it a quorum?"
+        if bool(trouble) != bool(self._trouble) and not self._trouble.startswith(GONE):
+            self._trouble = trouble
+            self._tell(Trouble(trouble))
+
+    def _give_up_fences(self) -> None:
+        for one in self._others.waiting:
+            if isinstance(one.operation, Fence):
+                self._done += [self._full(ticket) for ticket in one.tickets]
+                one.tickets.clear()
+
+    # --- what is kept ---------------------------------------------------------------------------
+
+    def last_seq(self) -> int:
+        """See `Store`."""
+        return self.copy.last_seq()
+
+    def first_free_number(self) -> int:
+        """See `Store`: no two nodes have one that is the same."""
+        own = self._book.nodes[self.origin].arrived << NUMBERS
+        return max(own, self.copy.first_free_number())
+
+    def accounts(self) -> list[Account]:
+        """See `Store`."""
+        return self.copy.accounts()
+
+    def groups(self) -> list[KeptGroup]:
+        """See `Store`."""
+        return self.copy.groups()
+
+    def cursors(self) -> list[Cursor]:
+        """See `Store`."""
+        return self.copy.cursors()
+
+    def waiting(self) -> dict[int, int]:
+        """See `Store`."""
+        return self.copy.waiting()
+
+    def purged(self) -> int:
+        """See `Store`."""
+        return self.copy.purged()
+
+    def entries(self, after: int, limit: int) -> list[Row]:
+        """See `Store`."""
+        return self.copy.entries(after, limit)
+
+    def elsewhere(self) -> list[Came]:
+        """Who has a session on another node."""
+        return [
+            Came(self._book.accounts[number], holder.since)
+            for number, holder in self._book.holders.items()
+            if holder.origin != self.origin
+        ]
+
+    def close(self) -> None:
+        """See `Store`; the others are told that this node is no more."""
+        if self._shown:
+            self._publish(Dead(self.origin), Touch(), [])
+            self._send()
+            self._link.delete(self._useless)
+        self._shown = False
+        self._link.close()
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+            os.close(self._lock)
+
+
+def _in_vain(one: Waiting, ticket: int) -> Outrun | Failed:
+    """The answer to what a node that is no more has asked for: a log-in may try again."""
+    if isinstance(one.operation, Enter):
+        return Outrun(ticket)
+    why = f"this node was silent for {LEASE:g} s, and was taken for dead"
+    return Failed(ticket, ErrorCode.STORAGE_FULL, why)
+
+
+def _number(replicas: int) -> str:
+    return f"{replicas} replicas" if replicas > 1 else "1 replica"
+
+
+def _empty_copy(folder: Path) -> tuple[int, SqliteStore]:
+    """The lock on the folder, and a new copy in it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = lock(folder)
+        shutil.rmtree(folder / COPY, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"cannot use {folder}: {error}") from error
+    return held, SqliteStore(folder / COPY, durable=False)
+
+
+def _pieces(moves: MoveCursors) -> Iterable[MoveCursors]:
+    """Each small enough for one record."""
+    cursors, received = list(moves.conversations), list(moves.received.items())
+    for start in range(0, max(len(cursors), len(received), 1), CURSORS):
+        end = start + CURSORS
+        yield MoveCursors(dict(received[start:end]), cursors[start:end])
+
+
+SUBMIT: dict[type, Callable[[ClusterStore, int, Any], None]] = {
+    Append: ClusterStore.append,
+    PutAccount: ClusterStore.put_account,
+    MoveCursors: ClusterStore.move_cursors,
+    Find: ClusterStore.find,
+    Purge: ClusterStore.purge,
+    Recall: ClusterStore.fence,
+    Touch: ClusterStore.fence,
+    Fence: ClusterStore.fence,
+    Enter: ClusterStore.enter,
+    Leave: ClusterStore.leave,
+    Order: ClusterStore.order,
+}
+ITEMS: dict[type[Item], Callable[[ClusterStore, Any], None]] = {
+    Arrived: ClusterStore.arrived,
+    Flow: ClusterStore.flow,
+    Again: ClusterStore.sent_in_vain,
+    Silent: ClusterStore.silent,
+    Tick: ClusterStore.ticked,
+}
+APPLY: dict[type, Callable[[ClusterStore, int, Record, Waiting | None], None]] = {
+    Said: ClusterStore.apply_said,
+    Put: ClusterStore.apply_put,
+    Entering: ClusterStore.apply_entering,
+    Leaving: ClusterStore.apply_leaving,
+    Moving: ClusterStore.apply_moving,
+    Ordering: ClusterStore.apply_ordering,
+    Fencing: ClusterStore.apply_fencing,
+    Forget: ClusterStore.apply_forget,
+    Arrive: ClusterStore.apply_arrive,
+    Dead: ClusterStore.apply_dead,
+}

@@ -1,0 +1,130 @@
+"""A real nats-server with JetStream, or several as a cluster, each in a folder of its own."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from itertools import count
+from pathlib import Path
+
+import nats
+import pytest
+
+SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+PROGRAM = shutil.which("nats-server", path=SBIN)
+PATIENCE = 40.0  # seconds
+names = count(1)  # of streams: each test has one of its own
+
+
+class Nats:
+    """One server on a free port; it can be killed, frozen and started again on what it has kept."""
+
+    def __init__(self, folder: Path, *words: str, jetstream: bool = True):
+        if PROGRAM is None:
+            pytest.skip("nats-server is not installed: apt-get install nats-server")
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._words = [*words, *(["-js", "-sd", str(folder)] if jetstream else [])]
+        self.port = 0
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self):
+        """Wait until it says that it is ready: on the port that it had before."""
+        self.process = subprocess.Popen(
+            [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port or -1), *self._words],
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        for line in self.process.stderr:
+            if "Listening for client connections on" in line:
+                self.port = int(line.rpartition(":")[2])
+            if "Server is ready" in line:
+                break
+        else:
+            raise AssertionError("nats-server has ended")
+        # Nobody reads on: what it says goes to nowhere, and never blocks it.
+        self._drain = subprocess.Popen(
+            ["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL
+        )
+        self.process.stderr.close()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def signal(self, number: int):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+        self._drain.wait(PATIENCE)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class NatsCluster:
+    """Three servers that replicate for each other; each tells its health on a port of its own."""
+
+    def __init__(self, folder: Path, number: int = 3):
+        routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(number)]
+        named = ["-cluster_name", "test", "-routes", ",".join(routes)]
+        self._monitors = [free_port() for _ in range(number)]
+        self.servers = [
+            Nats(
+                folder / str(n),
+                *("-cluster", route, *named, "-server_name", f"n{n}"),
+                *("-m", str(self._monitors[n])),
+            )
+            for n, route in enumerate(routes)
+        ]
+        for n in range(number):
+            self.wait(n)
+
+    def restart(self, number: int):
+        """Wait until it has caught up, as whoever looks after it would."""
+        self.servers[number].start()
+        self.wait(number)
+
+    def wait(self, number: int):
+        """Until it says that it is well."""
+        where = f"http://127.0.0.1:{self._monitors[number]}/healthz"
+        while True:
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(where, timeout=PATIENCE).close()
+                return
+
+    @property
+    def url(self) -> str:
+        return ",".join(one.url for one in self.servers)
+
+    def end(self):
+        for one in self.servers:
+            one.end()
+
+
+def make_stream(server: Nats, name: str):
+    """A stream that is no log of ours."""
+
+    async def make():
+        client = await nats.connect(server.url)
+        await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+        await client.close()
+
+    asyncio.run(make())
