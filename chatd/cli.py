@@ -64,7 +64,7 @@ def _serve(config: Config, start: Start) -> tuple[int, Retired | None]:
     port: int = start.sockets[0].getsockname()[1]
     folder = config.data_for(port)
     with ExitStack() as ending:
-        store = _open_store(config, folder)
+        store = _open_store(config, folder, port)
         ending.callback(store.close)
         log = ServerLog(config.log or folder / "server.log")
         ending.callback(log.close)
@@ -78,7 +78,7 @@ def _serve(config: Config, start: Start) -> tuple[int, Retired | None]:
         assert daemon.certificate is not None
         shown = daemon.certificate.fingerprint
         door = start.door or _build_door(config, folder)
-        said = greeting(config, port, folder, log.path, shown)
+        said = greeting(config, port, store.about or f"data: {folder}", log.path, shown)
         code = daemon.run(start._replace(door=door), said)
         if door and not daemon.retired:
             door.close()
@@ -86,19 +86,42 @@ def _serve(config: Config, start: Start) -> tuple[int, Retired | None]:
 
 
 def _build_door(config: Config, folder: Path) -> Door | None:
-    """Where an upgrade can be asked for; what is only in memory cannot be handed over."""
-    if config.store == "memory":
+    """Where an upgrade can be asked for; what is only in memory cannot be handed over.
+
+    A node of a cluster is replaced by another one, which its people go to.
+    """
+    if config.store == "memory" or config.cluster:
         return None
     with suppress(OSError):  # a file system without sockets: the rest works
         return Door.build(folder / DOOR)
     return None
 
 
-def _open_store(config: Config, folder: Path) -> Store:
+def _open_store(config: Config, folder: Path, port: int) -> Store:
     try:
+        if config.cluster:
+            return _open_cluster(config, folder, port)
         return MemoryStore() if config.store == "memory" else SqliteStore(folder)
     except StoreError as error:
         raise ConfigError(str(error)) from error
+
+
+def _open_cluster(config: Config, folder: Path, port: int) -> Store:
+    """Few starts need this, and a library that is not everywhere."""
+    try:
+        from chatd.cluster.records import Settings
+        from chatd.cluster.store import ClusterStore
+    except ImportError as error:
+        raise ConfigError(f"--cluster needs more ({error}): pip install 'chatd[cluster]'") from None
+    closed = config.passwords is not None
+    return ClusterStore(
+        config.cluster,
+        folder,
+        name=config.stream,
+        replicas=config.replicas,
+        settings=Settings(closed, config.guests, config.guest_name),
+        where=f"{socket.gethostname()}:{port}",
+    )
 
 
 def _listen(config: Config) -> list[socket.socket]:
@@ -114,14 +137,14 @@ def _listen(config: Config) -> list[socket.socket]:
         ) from None
 
 
-def greeting(config: Config, port: int, folder: Path, log: Path, fingerprint: str) -> str:
+def greeting(config: Config, port: int, kept: str, log: Path, fingerprint: str) -> str:
     """What the operator sees when the daemon is ready: how to join, and where things are."""
     host = config.host or "all addresses"
     joining = f"{'--tls ' if config.tls_only else ''}{config.host or 'localhost'}"
     lines = [f"listening on {host}, port {port}", f"join from here: chatsh {joining} {port} NAME"]
     if not config.host:
         lines.append(f"join from elsewhere: chatsh {socket.gethostname()} {port} NAME")
-    lines += [f"log: {log}", f"data: {folder}", f"certificate: {fingerprint}"]
+    lines += [f"log: {log}", kept, f"certificate: {fingerprint}"]
     return "\n".join(lines)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +22,7 @@ from chatd.wire.errors import ConfigError, PeerError
 from chatd.wire.names import check_name
 
 DEFAULT_PORT = 8000
+STREAM = re.compile(r"[A-Za-z0-9_-]{0,32}")  # what NATS takes, and is no part of a subject
 UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3}
 LogContent = Literal["full", "meta", "none"]
 StoreKind = Literal["sqlite", "memory"]
@@ -44,6 +47,9 @@ class Config(Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT  # 0: a free one
     passwords: Path | None = None
     store: StoreKind = "sqlite"
+    cluster: tuple[str, ...] = ()  # servers of NATS that share the log; none: one daemon alone
+    stream: str = "chatd"  # ... and its name there
+    replicas: int = 0  # of that log; 0: three where there are so many servers
     data: Path | None = None  # None: the user's state folder, one per port
     log: Path | None = None  # None: server.log in the data folder
     log_content: LogContent = "full"
@@ -68,11 +74,17 @@ class Config(Struct, frozen=True, kw_only=True):
 def parse(argv: Sequence[str]) -> Config:
     """Arguments to settings. Raises `ConfigError`; `--help` and `--version` end the program."""
     args = _parser().parse_intermixed_args(argv)
+    cluster, stream = _cluster(args.cluster)
+    if cluster and args.store == "memory":
+        raise ConfigError("--store memory keeps nothing, and --cluster keeps it at NATS: take one")
     return Config(
         host=args.host,
         port=_port(args.port),
         passwords=args.passwords,
         store=args.store,
+        cluster=cluster,
+        stream=stream,
+        replicas=_replicas(args.replicas),
         data=args.data,
         log=args.log,
         log_content=args.log_content,
@@ -172,6 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", help="folder of the log and the accounts")
     add("--store", choices=StoreKind.__args__, default="sqlite",  # type: ignore[attr-defined]
         help="memory keeps nothing beyond this run: for measuring (default: sqlite)")  # fmt: skip
+    add("--cluster", default="", metavar="NATS",
+        help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log")  # fmt: skip
+    add("--replicas", default="0", metavar="N",
+        help="copies of that log (default: 3 where NATS has so many servers, else 1)")  # fmt: skip
     add(
         "--log", type=Path, metavar="FILE", help="log file (default: server.log in the data folder)"
     )
@@ -211,6 +227,33 @@ def _at_least_0(text: str, option: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise ConfigError(f'{option} takes a whole number, not "{text}"')
+
+
+def _cluster(text: str) -> tuple[tuple[str, ...], str]:
+    """The servers, and the name of the stream, which stands behind one of them."""
+    servers, names = [], set()
+    for part in filter(None, text.split(",")):
+        server = urlsplit(part)
+        servers.append(f"{server.scheme}://{server.netloc}")
+        names.update([server.path[1:]] if server.path[1:] else [])
+        if not _is_server(server) or len(names) > 1 or not STREAM.fullmatch(next(iter(names), "")):
+            shown = f"{server.scheme}://{server.netloc.rpartition('@')[2]}{server.path}"
+            raise ConfigError(f'--cluster takes nats://HOST:PORT/STREAM, not "{shown}"')
+    return tuple(servers), next(iter(names), "chatd")
+
+
+def _is_server(server: SplitResult) -> bool:
+    try:
+        good = server.port != 0
+    except ValueError:
+        good = False
+    return good and bool(server.hostname) and server.scheme in ("nats", "tls")
+
+
+def _replicas(text: str) -> int:
+    if text in ("0", "1", "3", "5"):
+        return int(text)
+    raise ConfigError(f'--replicas takes 1, 3 or 5, not "{text}"')
 
 
 def _selector(name: str) -> str:

@@ -160,6 +160,8 @@ class Daemon:
             self._upgrades.answer(start.door)
         if self._fd is not None:
             self.loop.watch(self._fd, self._typed)
+        if self._store.fileno() >= 0:
+            self.loop.watch(self._store.fileno(), self._store.take_in)
         about = {"version": __version__, "pid": os.getpid(), **self._shown_certificate()}
         self._happened("start", about)
         self._printer.say(greeting)
@@ -474,7 +476,7 @@ class Daemon:
     def _unready(self) -> str:
         if self._stopping:
             return "shutting down"
-        return "nothing can be stored" if self._storage_failed else ""
+        return self._hub.trouble or ("nothing can be stored" if self._storage_failed else "")
 
     def _metrics(self) -> tuple[str, bytes]:
         from chatd.metrics import Readings, Tally, text  # see `Pages.prepared`
@@ -575,6 +577,7 @@ def _kept(store: Store, passwords: Sequence[Account], handed: Handed | None) -> 
         cursors=store.cursors(),
         waiting=store.waiting(),
         seq=store.last_seq(),
+        elsewhere=store.elsewhere(),
         purged=store.purged(),
         first_number=first,
     )
@@ -602,6 +605,7 @@ def _setup(config: Config, store: Store, limits: Limits) -> Setup:
         keep_ms=config.keep_days * MS_PER_DAY or None,
         keep_bytes=config.keep_bytes or None,
         motd=MOTD if config.log_content == "full" else None,
+        shared=bool(config.cluster),
     )
 
 

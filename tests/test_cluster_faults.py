@@ -1,0 +1,160 @@
+"""Three servers of NATS, three daemons: each may go, and nothing acknowledged goes with it."""
+
+import threading
+
+import pytest
+from peers.nats import Nats, NatsCluster, make_stream
+from support import one_error, run_chatd
+
+from chatd.cluster.records import Settings
+from chatd.cluster.store import ClusterStore
+from chatd.config import parse
+from chatd.wire.errors import ConfigError, StoreError
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A cluster of NATS for all tests here; who kills one of its servers starts it again."""
+    one = NatsCluster(tmp_path_factory.mktemp("three"))
+    yield one
+    one.end()
+
+
+def say(wire, n: int) -> None:
+    """One numbered message, again and again until it is acknowledged."""
+    while True:
+        wire.send("outgoing", to="ben", content=str(n), id=str(n))
+        frame = wire.read()
+        while frame.get("re") != str(n):
+            frame = wire.read()
+        if frame["code"] == "ack":
+            return
+        assert frame["error"] == 505
+
+
+def test_any_server_of_nats_may_be_killed_and_nothing_is_lost_or_doubled(three, start, stream):
+    url = f"{three.url}/{stream}"
+    nodes = [start("--cluster", url, data=f"node{n}") for n in range(3)]
+    assert any("3 replicas" in line for line in nodes[0].lines)
+    ann, ben = nodes[0].join("ann"), nodes[1].join("ben")
+    for wire in (ann, ben):
+        wire.settle()
+    for n in range(30):
+        if n % 10 == 5:
+            three.servers[n // 10].kill()
+        say(ann, n)
+        if n % 10 == 9:
+            three.restart(n // 10)
+    got = [each for each in ben.settle() if each["code"] == "incoming"]
+    assert [each["content"] for each in got] == [str(n) for n in range(30)]
+    late = nodes[2].join("cid")
+    late.settle()
+    assert late.ask("who", id="w")["users"]
+
+
+def test_any_daemon_may_be_killed_and_nothing_is_lost_or_doubled(nats, start, stream):
+    """Two people go on at the next node whenever theirs is gone, and confirm what they have."""
+    url = f"{nats.url}/{stream}"
+    nodes = [start("--cluster", url, data=f"node{n}") for n in range(3)]
+    ann, ben = nodes[0].join("ann"), nodes[0].join("ben")
+    got: list[str] = []
+    for n in range(20):
+        if n in (5, 12):
+            nodes.pop(0).process.kill()
+            ann = nodes[0].join("ann", token=ann.welcome["token"])
+            ben = nodes[0].join("ben", token=ben.welcome["token"])
+        say(ann, n)
+        if n in (4, 11):
+            continue  # nobody has taken this one when its node is killed
+        for frame in ben.settle():
+            if frame["code"] == "incoming":
+                got.append(frame["content"])
+                ben.send("received", upto=frame["seq"])
+        ben.settle()
+    assert got == [str(n) for n in range(20)]
+
+
+# --- what is said at the start ------------------------------------------------------------------
+
+
+def refused(url: str, folder, **more) -> str:
+    """Why a node does not start; nothing of it is left behind."""
+    servers, _, name = url.rpartition("/")
+    before = threading.active_count()
+    with pytest.raises(StoreError) as error:
+        ClusterStore([servers], folder, **{"name": name, **more})
+    assert threading.active_count() == before
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:4222", "http://x:1", "nats://", "nats://x:0", "nats://x:y", "nats://x/a.b"),
+        *("nats://me:secret@x/a.b", "nats://x/one,nats://x/two"),
+    ],
+)
+def test_a_wrong_address_is_told_without_its_password(url):
+    with pytest.raises(ConfigError) as error:
+        parse(["8000", "--cluster", url])
+    said = str(error.value)
+    assert said.startswith("--cluster takes nats://HOST:PORT/STREAM, not")
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("words", [("--replicas", "2"), ("--replicas", "x"), ("--store", "memory")])
+def test_what_does_not_go_with_a_cluster_is_told(words):
+    with pytest.raises(ConfigError):
+        parse(["8000", "--cluster", "nats://x", *words])
+
+
+def test_where_nobody_listens_is_told_without_the_password(tmp_path):
+    said = refused("nats://me:secret@127.0.0.1:1/log", tmp_path)
+    assert said.startswith("cannot reach NATS at nats://127.0.0.1:1: ")
+    assert "secret" not in said
+
+
+def test_a_daemon_that_cannot_start_says_why_in_one_line(tmp_path):
+    plain = Nats(tmp_path / "nats", jetstream=False)
+    try:
+        done = run_chatd("0", "--cluster", plain.url, "--data", tmp_path / "data")
+    finally:
+        plain.end()
+    assert one_error(done) == "chatd: NATS runs without JetStream: nats-server -js"
+
+
+def test_more_replicas_than_servers_are_told(nats, stream, tmp_path):
+    said = refused(f"{nats.url}/{stream}", tmp_path, replicas=3)
+    assert said.startswith(f"JetStream refuses the stream {stream}: ")
+
+
+def test_another_ones_stream_is_told(nats, stream, tmp_path):
+    make_stream(nats, stream)
+    said = refused(f"{nats.url}/{stream}", tmp_path)
+    assert f"the stream {stream} of NATS is not a log of this chatd" in said
+
+
+def test_two_clusters_on_one_stream_are_told(node, nats, stream, tmp_path):
+    node(where="here:8000")
+    other = Settings(guest_name="visitor{n}")
+    said = refused(f"{nats.url}/{stream}", tmp_path / "other", settings=other)
+    assert "another cluster uses this stream: here:8000 runs with" in said
+    assert "visitor{n}" in said
+
+
+def test_one_folder_is_one_node(node, nats, stream, tmp_path):
+    one = node()
+    said = refused(f"{nats.url}/{stream}", one.copy.path.parent.parent)
+    assert "another chatd is using this folder" in said
+    assert one.last_seq() == 0  # and its copy is as it was
+
+
+def test_too_few_servers_for_a_quorum_are_told(tmp_path):
+    cluster = NatsCluster(tmp_path / "nats")
+    try:
+        for one in cluster.servers[1:]:
+            one.kill()
+        said = refused(f"{cluster.servers[0].url}/log", tmp_path / "data")
+    finally:
+        cluster.end()
+    assert "quorum" in said
