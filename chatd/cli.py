@@ -7,14 +7,14 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from chatd import certificate
-from chatd.config import Config, parse, parse_import, parse_transfer, parse_upgrade
+from chatd.config import Config, Importing, parse, parse_import, parse_transfer, parse_upgrade
 from chatd.daemon import Daemon, check_operators, filed_accounts, first_number, say_error
 from chatd.log import ServerLog
 from chatd.net.handover import Door
@@ -23,9 +23,12 @@ from chatd.passwords import set_password
 from chatd.store.base import Store
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
-from chatd.store.transfer import backup, export, import_
+from chatd.store.transfer import backup, export, give, import_
 from chatd.upgrade import DOOR, Retired, Start, request, succeed
 from chatd.wire.errors import ChatError, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from chatd.cluster.store import ClusterStore
 
 REFUSED = 2  # the exit code for whatever keeps the daemon from starting
 NOT_UPGRADED = 1  # ... for an upgrade that failed, or for which there is no daemon
@@ -106,7 +109,7 @@ def _open_store(config: Config, folder: Path, port: int) -> Store:
         raise ConfigError(str(error)) from error
 
 
-def _open_cluster(config: Config, folder: Path, port: int) -> Store:
+def _open_cluster(config: Config, folder: Path, port: int) -> ClusterStore:
     """Few starts need this, and a library that is not everywhere."""
     try:
         from chatd.cluster.records import Settings
@@ -203,20 +206,39 @@ def export_store(words: Sequence[str]) -> int:
 
 
 def import_store(words: Sequence[str]) -> int:
-    """Fill an empty data folder; `chatd import FILE`."""
-    file, folder, new_epoch = parse_import(words)
+    """Fill an empty data folder, or an empty stream; `chatd import FILE`."""
+    asked = parse_import(words)
     try:
-        if file == STANDARD:
-            rows = import_(folder, _lines(sys.stdin), new_epoch=new_epoch)
+        if asked.file == STANDARD:
+            done = _import(asked, _lines(sys.stdin))
         else:
-            with Path(file).open(encoding="utf-8") as lines:
-                rows = import_(folder, _lines(lines), new_epoch=new_epoch)
+            with Path(asked.file).open(encoding="utf-8") as lines:
+                done = _import(asked, _lines(lines))
     except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+        raise ConfigError(f"cannot read {asked.file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{file} is no export: it is not UTF-8 text") from None
-    print(f"{rows} rows imported into {folder}")
+        raise ConfigError(f"{asked.file} is no export: it is not UTF-8 text") from None
+    print(done)
     return 0
+
+
+def _import(asked: Importing, lines: Iterator[str]) -> str:
+    if asked.config.cluster:
+        return _import_into_cluster(asked.config, lines)
+    rows = import_(asked.folder, lines, new_epoch=asked.new_epoch)
+    return f"{rows} rows imported into {asked.folder}"
+
+
+def _import_into_cluster(config: Config, lines: Iterator[str]) -> str:
+    """By way of a store of our own, which finds everything that is wrong before NATS has any."""
+    import tempfile  # no daemon needs it for its start
+
+    with tempfile.TemporaryDirectory(prefix="chatd-") as scratch:
+        folder = Path(scratch) / "rows"
+        rows = import_(folder, lines)
+        with closing(_open_cluster(config, Path(scratch), 0)) as store:
+            give(folder, store, store.wait)
+            return f"{rows} rows imported into stream {config.stream}"
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -31,7 +31,7 @@ EPILOG = """\
 chatd passwd FILE NAME    adds NAME to a password file, or changes its password
 chatd export FILE         writes everything stored as JSON lines, also while chatd runs
 chatd import FILE         fills an empty data folder with what was exported; --new-epoch where the
-                          log went on elsewhere since, so that clients are told of a gap
+                          log went on elsewhere since, so that clients are told of a gap; --cluster NATS: an empty stream
 chatd backup FILE         copies the database, also while chatd runs
 chatd upgrade             lets a new process take over from the one that runs; nobody is cut off
                           (these four take --data DIR, or --port N for the default folder)
@@ -134,14 +134,26 @@ def parse_transfer(command: str, argv: Sequence[str]) -> tuple[str, Path]:
     return args.file, folder
 
 
-def parse_import(argv: Sequence[str]) -> tuple[str, Path, bool]:
-    """The file and the data folder of `chatd import`, and whether the log becomes another one."""
+class Importing(NamedTuple):
+    """What `chatd import` is asked for."""
+
+    file: str
+    folder: Path
+    new_epoch: bool  # the log becomes another one, as in a cluster it always does
+    config: Config
+
+
+def parse_import(argv: Sequence[str]) -> Importing:
+    """The arguments of `chatd import`. Raises `ConfigError`."""
     parser = _transfer_parser("import")
     parser.add_argument(
         "--new-epoch", action="store_true", help="the log went on elsewhere: tell of a gap"
     )
+    _add_cluster(parser)
     args, folder = _parse_folder(parser, argv)
-    return args.file, folder, args.new_epoch
+    cluster, stream = _cluster(args.cluster)
+    config = Config(cluster=cluster, stream=stream, replicas=_replicas(args.replicas))
+    return Importing(args.file, folder, args.new_epoch, config)
 
 
 def _transfer_parser(command: str) -> _Parser:
@@ -184,10 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", help="folder of the log and the accounts")
     add("--store", choices=StoreKind.__args__, default="sqlite",  # type: ignore[attr-defined]
         help="memory keeps nothing beyond this run: for measuring (default: sqlite)")  # fmt: skip
-    add("--cluster", default="", metavar="NATS",
-        help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log")  # fmt: skip
-    add("--replicas", default="0", metavar="N",
-        help="copies of that log (default: 3 where NATS has so many servers, else 1)")  # fmt: skip
+    _add_cluster(parser)
     add(
         "--log", type=Path, metavar="FILE", help="log file (default: server.log in the data folder)"
     )
@@ -215,6 +224,14 @@ def _parser() -> argparse.ArgumentParser:
         help="may read /healthz, /readyz, /metrics, as this machine may (repeatable)")  # fmt: skip
     add("--version", action="version", version=f"chatd {__version__}")
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cluster", default="", metavar="NATS",
+        help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log")  # fmt: skip
+    add("--replicas", default="0", metavar="N",
+        help="copies of that log (default: 3 where NATS has so many servers, else 1)")  # fmt: skip
 
 
 def _port(text: str) -> int:

@@ -176,13 +176,14 @@ class ClusterStore:
         self._arrive()
         self._send()
         while self._others.waiting:
-            self._wait()
+            self.wait()
         self._check_others()
         self._shown = True
         self._done.clear()
         self._watch()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Take in what comes next, where there is no loop that does. Raises `StoreError`."""
         if self._stuck > STARTING or self._trouble.startswith(GONE):
             raise StoreError(self._trouble or "NATS does not bring back what is published")
         self._link.wait()
@@ -200,7 +201,7 @@ class ClusterStore:
                     f" {strangers[0].settings}, this is {self._settings}; give this cluster a"
                     " stream of its own: nats://HOST:PORT/NAME"
                 )
-            self._wait()
+            self.wait()
 
     def _is_strange(self, node: Node) -> bool:
         return node.settings != self._settings

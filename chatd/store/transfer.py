@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatd.core.effects import read_change
+from chatd.store.base import Store
 from chatd.store.migrations import MIGRATIONS
+from chatd.store.replay import replay
 from chatd.store.rows import (
     TABLES,
     AccountRow,
@@ -143,6 +145,21 @@ def move(lines: Iterable[str], store: Movable, epoch: str = "") -> int:
         why = harmless(str(error))
         raise StoreError(f"line {reading.number} is not one of an export: {why}") from error
     return reading.count
+
+
+def give(folder: Path, store: Store, wait: Callable[[], None]) -> None:
+    """Fill any empty store with that of a folder, by its own operations: see `replay`.
+
+    Raises `StoreError`; what the store has taken by then stays in it.
+    """
+    if store.last_seq() or store.accounts():
+        raise StoreError("there is a chat already; import into a stream of its own")
+    reading = Reading(export(folder))
+    reading.head()
+    try:
+        replay(reading.rows(), store, wait)
+    except StoreError as error:
+        raise StoreError(f"{error}; a part of the chat is there now: delete the stream") from error
 
 
 class Reading:
