@@ -49,7 +49,7 @@ MOVE_ON = Bye(
     "shutdown",
     "This server of several is going; another one has your place.",
     reconnect=True,
-    after_s=10,  # here; the others have a place at once
+    after_s=5,  # until it may be here again
 )
 IN_TROUBLE = "Messages cannot be kept at present; what you send is refused until they can."
 OUT_OF_TROUBLE = "Messages are kept again."
