@@ -31,7 +31,8 @@ EPILOG = """\
 chatd passwd FILE NAME    adds NAME to a password file, or changes its password
 chatd export FILE         writes everything stored as JSON lines, also while chatd runs
 chatd import FILE         fills an empty data folder with what was exported; --new-epoch where the
-                          log went on elsewhere since, so that clients are told of a gap; --cluster NATS: an empty stream
+                          log went on elsewhere since, so that clients are told of a gap;
+                          --cluster NATS fills an empty stream
 chatd backup FILE         copies the database, also while chatd runs
 chatd upgrade             lets a new process take over from the one that runs; nobody is cut off
                           (these four take --data DIR, or --port N for the default folder)
