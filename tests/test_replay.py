@@ -2,7 +2,6 @@
 
 import pytest
 from msgspec import structs
-from support import readable
 from test_store_contract import put, store  # noqa: F401 - a fixture
 from test_transfer import fill, said
 
@@ -68,14 +67,6 @@ def read_by(store, cursors) -> dict:  # noqa: F811
     }
 
 
-def wait_for(store):  # noqa: F811
-    def wait():
-        assert readable(store.fileno())
-        store.take_in()
-
-    return wait
-
-
 @pytest.mark.parametrize("forgotten", [0, 3, 5, 9])
 def test_everybody_sees_the_same_behind_it(store, tmp_path, forgotten: int):  # noqa: F811
     before = SqliteStore(tmp_path / "before")
@@ -86,7 +77,7 @@ def test_everybody_sees_the_same_behind_it(store, tmp_path, forgotten: int):  # 
         put(before, Purge())
     reading = Reading(export(tmp_path / "before"))
     reading.head()
-    replay(reading.rows(), store, wait_for(store))
+    replay(reading.rows(), store, getattr(store, "wait", pytest.fail))
     for account in (1, 2):
         assert seen(store, account) == seen(before, account)
     assert store.waiting() == before.waiting()
