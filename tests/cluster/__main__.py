@@ -1,0 +1,129 @@
+"""`make cluster-test`: the scenarios of the product against three daemons and three NATS nodes.
+
+Each node is in a network of its own where that is permitted. The harness is as always: its server
+is `three.py`, which hands the clients of a scenario to the daemons in turn.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SCENARIOS = ROOT / "scenarios"
+sys.path[:0] = [str(ROOT), str(HERE.parent)]
+
+import nats  # noqa: E402
+from machines import Network, move_apart  # noqa: E402
+from peers.nats import PROGRAM, NatsCluster  # noqa: E402
+
+SWEEP = 3.0  # seconds
+# What is about one process, or not about the server at all.
+LEFT_OUT = {
+    "startup/": "arguments, the port and the greeting of one process",
+    "console/": "the terminal of one process",
+    "operation/upgrade": "a process that takes over from one; a node of a cluster is replaced",
+    "portable/client/": "the server is the scenario",
+    "profiles/": "no scenarios",
+    "faults/full_disk": "the disk of one process; the log is on those of NATS",
+    "faults/own_error": "a fault planted in one process",
+    "faults/server_fails": "the end of one process",
+    "leaving/shutdown": "a node that stops sends its people to another one",
+    "logins/too_many_tries": "each node counts wrong passwords by itself",
+    "names/assigned_again": "each node remembers by itself who had which number",
+}
+# One or two of each kind, for every change: those where clients of several nodes meet.
+TELLING = (
+    "commands/newname.yaml",
+    "dialogue/many_to_many.yaml",
+    "dialogue/plain_sessions.yaml",
+    "dialogue/three_clients.yaml",
+    "faults/client_killed.yaml",
+    "faults/resumed.yaml",
+    "faults/server_restarted.yaml",
+    "groups/absent_member.yaml",
+    "groups/owner.yaml",
+    "history/pages.yaml",
+    "leaving/kicked.yaml",
+    "logins/takeover.yaml",
+    "names/second_terminal.yaml",
+    "names/taken.yaml",
+    "offline/queued.yaml",
+    "offline/receipts.yaml",
+    "offline/survives_kill.yaml",
+    "wire/operators.yaml",
+)
+
+
+def parse(argv=None) -> tuple[argparse.Namespace, list[str]]:
+    """Our own arguments, and those of `harness run`."""
+    parser = argparse.ArgumentParser(prog="cluster", description=__doc__.split("\n\n", 1)[0])
+    parser.add_argument("--telling", action="store_true", help="only a few, for every change")
+    parser.add_argument("-j", type=int, default=2, help="runs at a time")
+    parser.add_argument("--only", nargs="+", metavar="PATH", help="these scenarios")
+    return parser.parse_known_args(argv)
+
+
+def applicable() -> list[str]:
+    """Every scenario but those that are left out."""
+    found = sorted(str(path.relative_to(SCENARIOS)) for path in SCENARIOS.rglob("*.yaml"))
+    return [path for path in found if not path.startswith(tuple(LEFT_OUT))]
+
+
+async def sweep(url: str, streams: Path) -> None:
+    """Delete the streams of data folders that are gone: each costs three servers their time."""
+    client = await nats.connect(url.split(","))
+    while True:
+        await asyncio.sleep(SWEEP)
+        for one in list(streams.iterdir()):
+            if not Path(one.read_text("utf-8")).exists():
+                with contextlib.suppress(nats.js.errors.NotFoundError):
+                    await client.jetstream().delete_stream(one.name)
+                one.unlink()
+
+
+async def play(url: str, machines: list, streams: Path, words: list[str]) -> int:
+    """The exit code of the harness."""
+    places = ",".join(str(one.pid) for one in machines)
+    server = [sys.executable, str(HERE / "three.py"), url, places, str(streams), "{port}"]
+    server += ["--host", "127.0.0.1", "--data", "${server.home}/data"]
+    server += ["--log", "${server.home}/server.log"]
+    sweeping = asyncio.create_task(sweep(url, streams))
+    command = ("-m", "harness", "run", "--server", shlex.join(server), *words)
+    playing = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT)
+    code = await playing.wait()
+    sweeping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await sweeping
+    return code
+
+
+def main() -> int:
+    args, more = parse()
+    if PROGRAM is None:
+        print("nats-server is not installed: apt-get install nats-server", file=sys.stderr)
+        return 3
+    move_apart()
+    chosen = [str(SCENARIOS / path) for path in (TELLING if args.telling else applicable())]
+    words = [*(args.only or chosen), *more]
+    with tempfile.TemporaryDirectory(prefix="cluster-") as name, contextlib.ExitStack() as ending:
+        network = Network()
+        ending.callback(network.end)
+        print(f"three NATS nodes and three daemons: {network.about}", flush=True)
+        for what, why in () if args.only or args.telling else LEFT_OUT.items():
+            print(f"left out: {what}: {why}", flush=True)
+        keepers = [(one.address, one.before) for one in network.plug_in(3)]
+        servers = NatsCluster(Path(name) / "nats", keepers)
+        ending.callback(servers.end)
+        streams = Path(name) / "streams"
+        streams.mkdir()
+        jobs = ["-j", str(args.j)]
+        return asyncio.run(play(servers.url, network.plug_in(3), streams, [*jobs, *words]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
