@@ -35,6 +35,7 @@ LEFT_OUT = {
     "leaving/shutdown": "a node that stops sends its people to another one",
     "logins/too_many_tries": "each node counts wrong passwords by itself",
     "names/assigned_again": "each node remembers by itself who had which number",
+    "wire/operators": "who stops the server stops one node",
 }
 # One or two of each kind, for every change: those where clients of several nodes meet.
 TELLING = (
@@ -55,7 +56,7 @@ TELLING = (
     "offline/queued.yaml",
     "offline/receipts.yaml",
     "offline/survives_kill.yaml",
-    "wire/operators.yaml",
+    "wire/notices.yaml",
 )
 
 
