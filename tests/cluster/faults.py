@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
@@ -29,7 +30,7 @@ from verdict import Verdict  # noqa: E402
 from wanderer import Abandoned, Wanderer  # noqa: E402
 
 KINDS = ("kill", "freeze", "cut")
-AROUND = 3.0  # seconds of a round before its blow, and again behind its end
+AROUND = 3.0  # seconds of a round before its blow, and again behind its end, at most
 STEP = 0.05  # seconds between two looks at what may be said
 PATIENCE = 180.0  # seconds for a round
 FREE = 5.0  # seconds until a name of a node that is gone can be taken by others
@@ -53,6 +54,7 @@ class Cluster:
 
     def __init__(self, args: argparse.Namespace, daemons: list[Daemon]):
         self._args = args
+        self._around = min(AROUND, args.outage)
         self.daemons = daemons
         self.plan = self._next_plan(0, None)
         self.share = 0.0  # of the messages of this round that may be said by now
@@ -65,7 +67,6 @@ class Cluster:
         self.clients: list[Client] = []
         self.by_name: dict[str, Client] = {}
         self._abandoned: list[Abandoned] = []
-        self._stranded: set[Daemon] = set()  # given up, in this round
         self._blow: Blow | None = None
         self._last = 0.0  # when something was acknowledged
         self._joined: asyncio.Queue[Client] = asyncio.Queue()
@@ -90,13 +91,14 @@ class Cluster:
 
     def resumed(self, client: Wanderer, seconds: float) -> None:
         if self._blow is not None:
-            self.resumes[self._blow.victim.name[:5].rstrip("0123456789")].append(seconds)
+            self.resumes[self._blow.victim.kind].append(seconds)
 
     # --- its course -----------------------------------------------------------------------------
 
     async def begin(self) -> None:
         for n, name in enumerate(self.plan.names):
-            client = self.by_name[name] = Wanderer(self, name, self.plan.messages[name], n)
+            home = n % len(self.daemons)
+            client = self.by_name[name] = Wanderer(self, name, self.plan.messages[name], home)
             self.clients.append(client)
             self._tasks.append(asyncio.create_task(client.run()))
             await self.unless_broken(self._joined.get())
@@ -122,10 +124,10 @@ class Cluster:
             self.plan = self._next_plan(number, self.plan)
             for client in self.clients:
                 client.plan(self.plan.messages[client.name])
-        self._blow, self._last, self.share = blow, time.monotonic(), 0.0
-        self.stalls.append(0.0)
-        self._stranded.clear()
         async with asyncio.timeout(PATIENCE + self._args.outage):
+            await self.unless_broken(self._all_at_home())
+            self._blow, self._last, self.share = blow, time.monotonic(), 0.0
+            self.stalls.append(0.0)
             talking = asyncio.create_task(self._talk())
             watching = [asyncio.create_task(self._watch(one)) for one in self.daemons]
             await self.unless_broken(self._deal(blow))
@@ -139,9 +141,17 @@ class Cluster:
         self._abandoned.clear()
         self._judge(blow)
 
+    async def _all_at_home(self) -> None:
+        """Each node has its share of them again."""
+        self._blow = None
+        for client in self.clients:
+            client.go_home()
+        while not all(client.is_home for client in self.clients):
+            await asyncio.sleep(STEP)
+
     async def _talk(self) -> None:
         """So that there is something said at each moment of the round."""
-        began, lasts = time.monotonic(), self._args.outage + 2 * AROUND
+        began, lasts = time.monotonic(), self._args.outage + 2 * self._around
         while not all(client.finished for client in self.clients):
             self.share = min(1.0, (time.monotonic() - began) / lasts)
             for client in self.clients:
@@ -149,7 +159,7 @@ class Cluster:
             await asyncio.sleep(STEP)
 
     async def _deal(self, blow: Blow) -> None:
-        await asyncio.sleep(AROUND)
+        await asyncio.sleep(self._around)
         victim = blow.victim
         squatter = None
         if isinstance(victim, Daemon):
@@ -189,12 +199,27 @@ class Cluster:
 
     def _judge(self, blow: Blow) -> None:
         verdict = Verdict(self)
-        self.wrong += [f"{blow}: {one}" for one in verdict.wrong]
+        unordered = list(self._unordered())
+        said = [wrong for client in self.clients for wrong in client.wrong]
+        wrong = [*verdict.lost, *verdict.doubled, *unordered, *said]
+        self.wrong += [f"{blow}: {one}" for one in wrong]
         self.totals["acknowledged"] += sum(len(one.acknowledged) for one in self.clients)
         self.totals["received"] += sum(len(one.got) for one in self.clients)
         self.totals["lost"] += len(verdict.lost)
         self.totals["doubled"] += len(verdict.doubled)
-        self.totals["out of order"] += len(verdict.unordered)
+        self.totals["out of order"] += len(unordered)
+        self.totals["refused and said again"] = sum(len(one.refused) for one in self.clients)
+
+    def _unordered(self) -> Iterator[str]:
+        """Whatever was refused meanwhile was said again behind later ones, by its sender."""
+        for client in self.clients:
+            last: Counter[str] = Counter()
+            for one in client.got:
+                if one.number in self.by_name[one.sender].refused:
+                    continue
+                if one.number <= last[one.sender]:
+                    yield f"{client.name} got {one} behind {last[one.sender]}"
+                last[one.sender] = max(last[one.sender], one.number)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -16,8 +16,10 @@ BETWEEN = 0.25  # ... and until the next
 class Keeper:
     """One NATS node."""
 
+    kind = "nats"
+
     def __init__(self, cluster: NatsCluster, number: int, machine):
-        self.name, self.machine = f"nats{number}", machine
+        self.name, self.machine = f"{self.kind}{number}", machine
         self._cluster, self._number = cluster, number
 
     async def kill(self) -> None:
@@ -33,8 +35,10 @@ class Keeper:
 class Daemon:
     """One daemon, always on the same port and folder."""
 
+    kind = "chatd"
+
     def __init__(self, folder: Path, number: int, machine, url: str):
-        self.name, self.machine = f"chatd{number}", machine
+        self.name, self.machine = f"{self.kind}{number}", machine
         self._words = ("--data", str(folder / self.name), "--cluster", url)
         self._drain: asyncio.Task | None = None
         self.port = 0

@@ -20,6 +20,10 @@ class Abandoned:
         self.name = name
         self._reader, self._writer = reader, writer
 
+    def close(self) -> None:
+        """Without a word."""
+        self._writer.transport.abort()
+
     async def judge(self) -> str:
         """What is wrong with it when its node is back: it must be over, and answer nothing."""
         with contextlib.suppress(OSError):
@@ -30,7 +34,7 @@ class Abandoned:
         except TimeoutError:
             return f"{self.name}: its session of before has no end"
         finally:
-            self._writer.transport.abort()
+            self.close()
 
     async def _end(self) -> str:
         with contextlib.suppress(OSError, ValueError):
@@ -45,7 +49,7 @@ class Wanderer(Client):
     """Paced by the world; `struck` is when its node was dealt a blow, or has let it go."""
 
     def __init__(self, world, name: str, messages, at: int):
-        self.at = at  # the number of its node
+        self.home = self.at = at  # the number of its node
         self.struck: float | None = None
         self.refused: set[int] = set()  # messages that were put off with 505
         self._reading: asyncio.Task | None = None
@@ -54,14 +58,14 @@ class Wanderer(Client):
 
     @property
     def daemon(self):
-        return self.world.daemons[self.at % len(self.world.daemons)]
+        return self.world.daemons[self.at]
 
     async def run(self) -> None:
         while True:
             with contextlib.suppress(OSError, EOFError):
                 await self._session()
             self.struck = self.struck or time.monotonic()
-            self.at += 1
+            self.at = (self.at + 1) % len(self.world.daemons)
             await asyncio.sleep(PAUSE)
 
     async def _connect(self):
@@ -83,6 +87,16 @@ class Wanderer(Client):
             return b"" if self._reading.cancelled() else self._reading.result()
         finally:
             self._reading.cancel()
+
+    @property
+    def is_home(self) -> bool:
+        return self.at == self.home and self.struck is None
+
+    def go_home(self) -> None:
+        """To the node where it began."""
+        if self.at != self.home:
+            self.at = self.home - 1
+            self.abandon().close()
 
     def abandon(self) -> Abandoned | None:
         """Leave everything as it is, and go on elsewhere."""
