@@ -65,6 +65,9 @@ bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `im
 bench-hostile: .venv/run.stamp  ## what the healthy feel of the frozen, silent, flooding and fuzzing
 	$(BIN)/python -m benchmarks.hostile $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
 
+bench-cluster: .venv/dev.stamp .venv/nats.stamp ## one node and three nodes of a cluster beside one daemon on SQLite
+	$(BIN)/python -m benchmarks.cluster $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
+
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
@@ -108,4 +111,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove properties selectors faults cluster-test cluster-faults soak fuzz lint types check clean bench bench-startup bench-hostile
+.PHONY: help chat demo shots test prove properties selectors faults cluster-test cluster-faults soak fuzz lint types check clean bench bench-startup bench-hostile bench-cluster

@@ -21,6 +21,7 @@ LEFT_OUT = {
 # One or two of each kind, for every change: those where clients of several nodes meet.
 TELLING = (
     "commands/newname.yaml",
+    "dialogue/crowd.yaml",
     "dialogue/many_to_many.yaml",
     "dialogue/plain_sessions.yaml",
     "dialogue/three_clients.yaml",
