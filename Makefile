@@ -11,6 +11,8 @@ MINUTES ?= 30
 BENCH  ?=
 TIME   ?= 60
 FUZZ   ?=
+BLOWS  ?= 30
+CLUSTER ?=
 LINES  := chatd chatsh harness scenarios tests scripts examples benchmarks server.py client.py
 
 # The tests start our programs thousands of times; each module is compiled once.
@@ -27,6 +29,12 @@ help:            ## what can be made
 
 .venv/dev.stamp: .venv/run.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The package has no other name on Debian; who has it from elsewhere needs nothing.
+.venv/nats.stamp: .venv/run.stamp
+	PATH=$$PATH:/usr/sbin:/usr/local/sbin command -v nats-server > /dev/null \
+		|| { apt-get update -qq && apt-get install -y -qq nats-server; }
 	@touch $@
 
 .venv/fuzz.stamp: .venv/dev.stamp
@@ -57,8 +65,17 @@ bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `im
 bench-hostile: .venv/run.stamp  ## what the healthy feel of the frozen, silent, flooding and fuzzing
 	$(BIN)/python -m benchmarks.hostile $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
 
+bench-cluster: .venv/dev.stamp .venv/nats.stamp ## one node and three nodes of a cluster beside one daemon on SQLite
+	$(BIN)/python -m benchmarks.cluster $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
+
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
+
+cluster-test: .venv/dev.stamp .venv/nats.stamp ## the scenarios against three daemons and three NATS nodes
+	$(BIN)/python tests/cluster -j $(JOBS) $(CLUSTER)
+
+cluster-faults: .venv/dev.stamp .venv/nats.stamp ## kill, freeze and cut off each node of a cluster; nothing may be lost
+	$(BIN)/python tests/cluster/faults.py --rounds $(BLOWS) --seed $(SEED)
 
 properties: .venv/dev.stamp ## what holds of whatever is drawn, with ten times the examples
 	$(BIN)/python -m pytest -n $(JOBS) -m hypothesis --hypothesis-profile=many tests
@@ -94,4 +111,4 @@ check: lint types test  ## everything that CI runs
 clean:           ## remove what was made here
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help chat demo shots test prove properties selectors faults soak fuzz lint types check clean bench bench-startup bench-hostile
+.PHONY: help chat demo shots test prove properties selectors faults cluster-test cluster-faults soak fuzz lint types check clean bench bench-startup bench-hostile bench-cluster

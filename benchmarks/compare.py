@@ -138,7 +138,7 @@ def pace(receivers: int) -> Measure:
 def _deliver(
     lab: Lab, program: Program, mode: str, how: str, *, receivers: int = 0, pairs: int = 0
 ) -> Sample:
-    with running(program, lab.folder) as server, _talks(server, receivers, pairs) as talks:
+    with running(program, lab.folder) as server, talking(server, receivers, pairs) as talks:
         return deliver(lab, server, talks, mode, how)
 
 
@@ -156,7 +156,8 @@ def deliver(lab: Lab, server: Server, talks: Sequence[Talk], mode: str, how: str
 
 
 @contextmanager
-def _talks(server: Server, receivers: int, pairs: int) -> Iterator[list[Talk]]:
+def talking(server: Server, receivers: int, pairs: int) -> Iterator[list[Talk]]:
+    """The sessions of a run: one who speaks to so many, or so many pairs."""
     dialect, many = server.dialect, receivers or pairs
     names = [f"r{number:04}" for number in range(many)]
     names += [f"s{number:04}" for number in range(1, 1 + (pairs or 1))]

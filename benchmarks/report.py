@@ -208,7 +208,7 @@ def about(result: Result) -> str:
     )
 
 
-NO_VERSION = ("memory", "relay")
+NO_VERSION = ("memory", "relay", "one", "three")
 
 
 def as_markdown(result: Result) -> str:

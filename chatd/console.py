@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from chatd.core import admin
+from chatd.core.commands import present
 from chatd.core.delivery import server_says
 from chatd.core.effects import Effect
 from chatd.core.hub import Hub
@@ -158,7 +159,7 @@ def _whisper(hub: Hub, rest: str) -> list[Effect]:
 
 
 def _who(hub: Hub, _: str) -> str:
-    names = [one.name for one in hub.online.values()]
+    names = [name for name, _ in present(hub)]
     return "\n".join(["current users:", *names]) if names else "nobody is here"
 
 
@@ -187,7 +188,7 @@ def split_name(hub: Hub, rest: str) -> tuple[str, str]:
     if rest.startswith('"') and '"' in rest[1:]:
         name, _, text = rest[1:].partition('"')
         return name, text.strip()
-    fitting = [one.name for one in hub.online.values() if rest.startswith(one.name + " ")]
+    fitting = [name for name, _ in present(hub) if rest.startswith(name + " ")]
     name = max(fitting, key=len, default=rest.partition(" ")[0])
     return name, rest[len(name) :].strip()
 

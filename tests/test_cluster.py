@@ -73,6 +73,14 @@ def test_everybody_is_listed_on_every_node(nodes):
     assert ann.ask("seen", name="ben", id="s")["online"]
 
 
+def test_everybody_is_listed_in_the_order_of_their_coming(nodes):
+    one, two = nodes(2)
+    wires = [(one, two)[n % 2].join(f"user{n}") for n in range(4)]
+    for wire in wires:
+        wire.settle()
+        assert wire.ask("who", id="w")["users"] == [f"user{n}" for n in range(4)]
+
+
 def test_who_quits_elsewhere_is_told_and_then_was_seen(nodes):
     one, two = nodes(2)
     ann, ben = both(one, two)

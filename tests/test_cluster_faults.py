@@ -74,6 +74,18 @@ def test_any_daemon_may_be_killed_and_nothing_is_lost_or_doubled(nats, start, st
     assert got == [str(n) for n in range(20)]
 
 
+def test_nodes_that_start_at_once_make_one_log(three, start, stream):
+    url = f"{three.url}/{stream}"
+    nodes = [start("--cluster", url, data=f"node{n}", wait=False) for n in range(3)]
+    for node in nodes:
+        node.port = int(node.says(r"^listening on .*, port (\d+)$")[1])
+    ann, ben = nodes[0].join("ann"), nodes[1].join("ben")
+    for wire in (ann, ben):
+        wire.settle()
+    ann.tell("ben", "hi")
+    assert ben.await_("incoming")["content"] == "hi"
+
+
 # --- what is said at the start ------------------------------------------------------------------
 
 

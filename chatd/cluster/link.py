@@ -16,6 +16,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -40,7 +41,9 @@ from chatd.wire.errors import StoreError
 
 NEEDED = (2, 9)  # version of the server
 CONNECTING = 5.0  # seconds for the first connection
-ANSWER = 5.0  # seconds for one answer of JetStream
+# Seconds for one answer of JetStream. A stream that has no leader yet, because another node makes
+# it just now, gives none, and is asked again.
+ANSWERS = (0.5, 1.0, 1.5, 2.0, 2.5)
 TICK = 1.0  # seconds between two signs of life
 LEASE = 3.0  # seconds of silence after which a node is dead: its names are free within five
 AWAY = 2.0  # seconds without a heartbeat of the consumer: it is made anew
@@ -272,15 +275,14 @@ class Link:
     async def _open(self, replicas: int) -> Log:
         self._queue: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._client = await self._connect()
-        self._stream: JetStreamContext = self._client.jetstream(timeout=ANSWER)
         self._beats = f"chatd_beat.{self._name}"
-        info = await self._asked(self._prepare(replicas))
+        info = await self._asked(partial(self._prepare, replicas))
         self._epoch = _epoch(info, self._name)
         self._answers = self._client.new_inbox()
         await self._client.subscribe(self._answers, cb=self._answered)
         await self._client.subscribe(f"{self._beats}.*", cb=self._beaten)
-        log = Log(self._epoch, info.config.num_replicas or 1, await self._asked(self._forgotten()))
-        await self._asked(self._consume())
+        log = Log(self._epoch, info.config.num_replicas or 1, await self._asked(self._forgotten))
+        await self._asked(self._consume)
         self._connected = self._loop.time()
         self._tasks = [self._loop.create_task(one) for one in (self._work(), self._tick())]
         return log
@@ -337,10 +339,10 @@ class Link:
 
     # --- the stream -----------------------------------------------------------------------------
 
-    async def _asked(self, request: Coroutine[Any, Any, Any]) -> Any:
+    async def _asked(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """An answer of JetStream; raises `StoreError` in the operator's words."""
         try:
-            return await request
+            return await self._asked_again(request)
         except (NoRespondersError, ServiceUnavailableError) as error:
             code = getattr(error, "err_code", None)
             if code in (None, 10039, 10076):
@@ -350,6 +352,13 @@ class Link:
             raise StoreError(f"JetStream refuses the stream {self._name}: {_text(error)}") from None
         except (TimeoutError, nats.errors.Error):
             raise StoreError("JetStream does not answer: is there a quorum of its nodes?") from None
+
+    async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        for seconds in ANSWERS:
+            self._stream: JetStreamContext = self._client.jetstream(timeout=seconds)
+            with contextlib.suppress(TimeoutError):
+                return await request()
+        raise TimeoutError
 
     async def _prepare(self, replicas: int) -> StreamInfo:
         await self._stream.account_info()

@@ -51,14 +51,22 @@ if TYPE_CHECKING:
 
 def who(hub: Hub, session: Session, asked: Who) -> list[Effect]:
     """The connected names, to the asker alone."""
-    elsewhere = [(hub.name_of(number), one) for number, one in hub.elsewhere.items()]
-    names = [one.name for one in hub.online.values()] + list(hub.expected.values())
-    names += [name for name, _ in elsewhere]
+    there = present(hub)
+    names = [name for name, _ in there] + list(hub.expected.values())
     if not asked.detail:
         return [Send([session.conn], Users(names, asked.id))]
-    detail = [_presence(hub, one.name, one) for one in hub.online.values()]
-    detail += [_presence(hub, name, one) for name, one in elsewhere]
+    detail = [_presence(hub, name, one) for name, one in there]
     return [Send([session.conn], Users(names, asked.id, detail))]
+
+
+def present(hub: Hub) -> list[tuple[str, Session | Elsewhere]]:
+    """Who has a session, on whatever node, by name and in the order of their coming."""
+    there: list[tuple[str, Session | Elsewhere]]
+    there = [(one.name, one) for one in hub.online.values()]
+    if hub.elsewhere:
+        there += [(hub.name_of(number), one) for number, one in hub.elsewhere.items()]
+        there.sort(key=lambda each: each[1].since)  # those of here stand in that order already
+    return there
 
 
 def _presence(hub: Hub, name: str, one: Session | Elsewhere) -> Presence:

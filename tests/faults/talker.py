@@ -57,12 +57,10 @@ class Client:
                 await self._session()
 
     async def _session(self) -> None:
-        reader, self._writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, limit=1_048_576
-        )
+        reader, self._writer = await self._connect()
         try:
             self._hello()
-            while (line := await reader.readline()).endswith(b"\n"):
+            while (line := await self._line(reader)).endswith(b"\n"):
                 frame = json.loads(line)
                 self._take(frame)
                 if frame.get("error") == 103:  # the daemon says how long the other one has
@@ -70,6 +68,12 @@ class Client:
         finally:
             self._writer.close()
             self._writer = None
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=1_048_576)
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        return await reader.readline()
 
     def _hello(self) -> None:
         more = {"token": self._token} if self._token else {}

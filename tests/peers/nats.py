@@ -24,12 +24,16 @@ names = count(1)  # of streams: each test has one of its own
 class Nats:
     """One server on a free port; it can be killed, frozen and started again on what it has kept."""
 
-    def __init__(self, folder: Path, *words: str, jetstream: bool = True):
+    def __init__(
+        self, folder: Path, *words: str, jetstream: bool = True, host: str = "127.0.0.1", before=()
+    ):
+        """`before` stands in front of its command: what brings it into the network of `host`."""
         if PROGRAM is None:
             pytest.skip("nats-server is not installed: apt-get install nats-server")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._words = [*words, *(["-js", "-sd", str(folder)] if jetstream else [])]
+        self.host, self._before = host, before
         self.port = 0
         self.process: subprocess.Popen | None = None
         self.start()
@@ -37,7 +41,7 @@ class Nats:
     def start(self):
         """Wait until it says that it is ready: on the port that it had before."""
         self.process = subprocess.Popen(
-            [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port or -1), *self._words],
+            [*self._before, PROGRAM, "-a", self.host, "-p", str(self.port or -1), *self._words],
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -57,7 +61,7 @@ class Nats:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.host}:{self.port}"
 
     def signal(self, number: int):
         self.process.send_signal(number)
@@ -82,19 +86,22 @@ def free_port() -> int:
 class NatsCluster:
     """Three servers that replicate for each other; each tells its health on a port of its own."""
 
-    def __init__(self, folder: Path, number: int = 3):
-        routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(number)]
+    def __init__(self, folder: Path, machines=(("127.0.0.1", ()),) * 3):
+        """`machines` are the address of each, and what brings a command there."""
+        routes = [f"nats://{host}:{free_port()}" for host, _ in machines]
         named = ["-cluster_name", "test", "-routes", ",".join(routes)]
-        self._monitors = [free_port() for _ in range(number)]
+        self._monitors = [free_port() for _ in machines]
         self.servers = [
             Nats(
                 folder / str(n),
                 *("-cluster", route, *named, "-server_name", f"n{n}"),
                 *("-m", str(self._monitors[n])),
+                host=machines[n][0],
+                before=machines[n][1],
             )
             for n, route in enumerate(routes)
         ]
-        for n in range(number):
+        for n in range(len(machines)):
             self.wait(n)
 
     def restart(self, number: int):
@@ -104,7 +111,7 @@ class NatsCluster:
 
     def wait(self, number: int):
         """Until it says that it is well."""
-        where = f"http://127.0.0.1:{self._monitors[number]}/healthz"
+        where = f"http://{self.servers[number].host}:{self._monitors[number]}/healthz"
         while True:
             with contextlib.suppress(urllib.error.HTTPError):
                 urllib.request.urlopen(where, timeout=PATIENCE).close()

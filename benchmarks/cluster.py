@@ -1,0 +1,252 @@
+"""What a cluster costs: SQLite alone, one node and three nodes on JetStream, on the same work.
+
+    python -m benchmarks.cluster [--rounds 5] [--seconds 3] [--quick] [--results FILE]
+
+Both clusters stand on the same three NATS nodes with three replicas; of the sessions each node has
+its share, and of every pair the two are on different nodes. All of it runs on this one machine, so
+that what counts is the processor time of a message; by the clock three nodes share its processors.
+A run in which something is missing is void: it is told, repeated, and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import count, cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from benchmarks.compare import (
+    RESULTS,
+    Lab,
+    Measure,
+    Watch,
+    closing_all,
+    deliver,
+    laboratory,
+    rounds,
+    talking,
+)
+from benchmarks.report import (
+    Result,
+    Sample,
+    about,
+    columns,
+    figure,
+    markdown,
+    replace_section,
+    void_runs,
+)
+from benchmarks.servers import PROGRAMS, S3, Program, Server, running
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from peers.nats import NatsCluster
+
+TITLE = "A cluster beside one daemon"
+RECEIVERS = 99
+PAIRS = 10  # no multiple of three: the two of a pair are on different nodes
+LOG_INS = 240
+NODES = {"sqlite": 1, "one": 1, "three": 3}
+MICRO = 1e6
+WHO = b'{"code":"who"}\n'  # its answer stands behind the coming of everybody, on every node
+DIALECT = S3._replace(join=WHO, ping=WHO, pong=b'"users"')
+streams = count(1)  # each run has one of its own
+
+
+class Nodes(Server):
+    """Daemons that are one chat: people come to each of them in turn."""
+
+    def __init__(self, program: Program, servers: Sequence[Server], keepers: Sequence[int]) -> None:
+        self.program, self.dialect = program, program.dialect
+        self._servers = servers
+        self._turns = cycle(servers)
+        self._keepers = [psutil.Process(pid) for pid in keepers]
+
+    def cpu(self) -> float:
+        """Of all daemons; see `Server`."""
+        return sum(one.cpu() for one in self._servers)
+
+    def nats(self) -> float:
+        """Seconds of processor time of all NATS nodes, in steps of 10 ms."""
+        times = [one.cpu_times() for one in self._keepers]
+        return sum(one.user + one.system for one in times)
+
+    def connect(self, hello: bytes) -> socket.socket:
+        """See `Server`."""
+        return next(self._turns).connect(hello)
+
+
+class Bench:
+    """The columns, on one NATS cluster."""
+
+    def __init__(self, cluster: NatsCluster) -> None:
+        self._cluster = cluster
+        self._stream = ""
+        own = PROGRAMS["chatd"]
+        self.programs = [
+            own._replace(name="sqlite", label="chatd", dialect=DIALECT),
+            own._replace(name="one", label="one node", dialect=DIALECT, words=self._words),
+            own._replace(name="three", label="three nodes", dialect=DIALECT, words=self._words),
+        ]
+
+    def _words(self, folder: Path, port: int) -> Sequence[str]:
+        url = f"{self._cluster.url}/{self._stream}"
+        return [*PROGRAMS["chatd"].words(folder, port), "--cluster", url]
+
+    @contextmanager
+    def nodes(self, lab: Lab, program: Program) -> Iterator[Nodes]:
+        """They run, on a stream that nobody has used."""
+        self._stream = f"bench{next(streams)}"
+        pids = [one.process.pid for one in self._cluster.servers]
+        with ExitStack() as stack:
+            number = NODES[program.name]
+            servers = [stack.enter_context(running(program, lab.folder)) for _ in range(number)]
+            yield Nodes(program, servers, pids)
+
+    def deliveries(
+        self, lab: Lab, program: Program, *, receivers: int = 0, pairs: int = 0
+    ) -> Sample:
+        """To many, or in pairs; microseconds of processor time for each message."""
+        with (
+            self.nodes(lab, program) as server,
+            talking(server, receivers, pairs) as talks,
+        ):
+            before = server.nats()
+            window = "16" if pairs else "256"
+            sample = deliver(lab, server, talks, "flood", window)
+            nats = server.nats() - before
+        each = receivers or 1
+        return {
+            "wall": sample["per_wall"] / each,
+            "daemons": MICRO * each / sample["per_cpu"],
+            "nats": MICRO * nats / sample["sent"],
+        }
+
+    def log_ins(self, lab: Lab, program: Program) -> Sample:
+        """Many come at once."""
+        with self.nodes(lab, program) as server:
+            before, watch = server.nats(), Watch(server)
+            hellos = [DIALECT.hello(f"r{number:04}") for number in range(LOG_INS)]
+            with closing_all(server.sessions(hellos)):
+                watch.stop()
+            nats = server.nats() - before
+        return {
+            "wall": LOG_INS / watch.wall,
+            "daemons": MICRO * watch.cpu / LOG_INS,
+            "nats": MICRO * nats / LOG_INS,
+        }
+
+    def workloads(self) -> dict[str, Measure]:
+        """What is measured."""
+        return {
+            "fan-out": partial(self.deliveries, receivers=RECEIVERS),
+            "direct": partial(self.deliveries, pairs=PAIRS),
+            "log-ins": self.log_ins,
+        }
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    workload: str
+    figure: str
+    label: str
+    unit: str
+
+
+ROWS = (
+    Row("fan-out", "wall", f"to {RECEIVERS} others", "messages/s"),
+    Row("fan-out", "daemons", "... daemons", "us CPU each"),
+    Row("fan-out", "nats", "... NATS", "us CPU each"),
+    Row("direct", "wall", f"direct, {PAIRS} pairs", "messages/s"),
+    Row("direct", "daemons", "... daemons", "us CPU each"),
+    Row("direct", "nats", "... NATS", "us CPU each"),
+    Row("log-ins", "wall", "log-ins", "1/s"),
+    Row("log-ins", "daemons", "... daemons", "us CPU each"),
+    Row("log-ins", "nats", "... NATS", "us CPU each"),
+)
+
+
+def table(result: Result) -> list[list[str]]:
+    """Medians, and what they are as multiples of each other."""
+    head = ["", "unit", "SQLite", "one node", "three nodes", "one / SQLite", "three / one"]
+    return [head, *(_cells(result, row) for row in ROWS)]
+
+
+def _cells(result: Result, row: Row) -> list[str]:
+    sqlite, one, three = (result.median(row.workload, name, row.figure) for name in NODES)
+    nothing = row.figure == "nats"  # it has no part in the first column
+    ratios = [None if nothing else _ratio(one, sqlite), _ratio(three, one)]
+    values = [None if nothing else sqlite, one, three, *ratios]
+    return [row.label, row.unit, *map(figure, values)]
+
+
+def _ratio(mine: float | None, other: float | None) -> float | None:
+    return mine / other if mine is not None and other else None
+
+
+def as_markdown(result: Result) -> str:
+    """For the file of results."""
+    return f"""\
+`python -m benchmarks.cluster`, {about(result)}.
+
+Medians of {result.rounds} runs in which the kinds take turns. One daemon on SQLite; one daemon, and
+three, on the same three NATS nodes (three replicas, all on this machine, which has two processors
+for six programs and the load). Plain sessions, messages of 64 bytes, saturated; the sessions are
+spread over the nodes, and the two of a pair are on different ones. Every delivery was counted.
+
+{markdown(table(result))}
+
+{"".join(void_runs(result))}"""
+
+
+def main() -> int:
+    """Measure in rounds, print, write."""
+    args = _parse()
+    with laboratory(args.seconds) as lab, _keepers(lab.folder) as cluster:
+        bench = Bench(cluster)
+        result = Result(bench.programs, args.rounds, psutil.getloadavg()[0])
+        try:
+            rounds(lab, bench.workloads(), result)
+        except KeyboardInterrupt:
+            print("\ninterrupted; everything that was started is ended", file=sys.stderr)
+            return 128 + signal.SIGINT
+    print("\n\n".join([about(result), columns(table(result)), *void_runs(result)]))
+    if args.results:
+        text = replace_section(args.results.read_text("utf-8"), TITLE, as_markdown(result))
+        args.results.write_text(text, "utf-8")
+    return 1 if result.void else 0
+
+
+@contextmanager
+def _keepers(folder: Path) -> Iterator[NatsCluster]:
+    cluster = NatsCluster(folder / "nats")
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument("--seconds", type=float, help="of sending in one run (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="a short round, to try it")
+    parser.add_argument("--results", type=Path, help=f"the file to renew, as {RESULTS.name}")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (1 if args.quick else 5)
+    args.seconds = args.seconds or (0.5 if args.quick else 3)
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())
