@@ -159,7 +159,7 @@ def _whisper(hub: Hub, rest: str) -> list[Effect]:
 
 
 def _who(hub: Hub, _: str) -> str:
-    names = [name for name, _ in present(hub)]
+    names = [one.name for one in present(hub)]
     return "\n".join(["current users:", *names]) if names else "nobody is here"
 
 
@@ -188,7 +188,7 @@ def split_name(hub: Hub, rest: str) -> tuple[str, str]:
     if rest.startswith('"') and '"' in rest[1:]:
         name, _, text = rest[1:].partition('"')
         return name, text.strip()
-    fitting = [name for name, _ in present(hub) if rest.startswith(name + " ")]
+    fitting = [one.name for one in present(hub) if rest.startswith(one.name + " ")]
     name = max(fitting, key=len, default=rest.partition(" ")[0])
     return name, rest[len(name) :].strip()
 

@@ -429,7 +429,7 @@ class ClusterStore:
         if own:
             self._done += [Entered(ticket, place) for ticket in own.tickets]
         else:
-            self._tell(Came(enter.account, enter.since, enter.resumed))
+            self._tell(Came(enter.account, enter.since, place, enter.resumed))
 
     def apply_leaving(self, place: int, record: Record, own: Waiting | None) -> None:
         """... and its end."""
@@ -614,7 +614,7 @@ class ClusterStore:
     def elsewhere(self) -> list[Came]:
         """Who has a session on another node."""
         return [
-            Came(self._book.accounts[number], holder.since)
+            Came(self._book.accounts[number], holder.since, holder.claim)
             for number, holder in self._book.holders.items()
             if holder.origin != self.origin
         ]

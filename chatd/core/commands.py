@@ -52,25 +52,21 @@ if TYPE_CHECKING:
 def who(hub: Hub, session: Session, asked: Who) -> list[Effect]:
     """The connected names, to the asker alone."""
     there = present(hub)
-    names = [name for name, _ in there] + list(hub.expected.values())
-    if not asked.detail:
-        return [Send([session.conn], Users(names, asked.id))]
-    detail = [_presence(hub, name, one) for name, one in there]
+    names = [one.name for one in there] + list(hub.expected.values())
+    detail = [_presence(hub, one) for one in there] if asked.detail else None
     return [Send([session.conn], Users(names, asked.id, detail))]
 
 
-def present(hub: Hub) -> list[tuple[str, Session | Elsewhere]]:
-    """Who has a session, on whatever node, by name and in the order of their coming."""
-    there: list[tuple[str, Session | Elsewhere]]
-    there = [(one.name, one) for one in hub.online.values()]
+def present(hub: Hub) -> list[Session | Elsewhere]:
+    """Who has a session, on whatever node, in the order of the log-ins."""
+    there: list[Session | Elsewhere] = [*hub.online.values(), *hub.elsewhere.values()]
     if hub.elsewhere:
-        there += [(hub.name_of(number), one) for number, one in hub.elsewhere.items()]
-        there.sort(key=lambda each: each[1].since)  # those of here stand in that order already
+        there.sort(key=lambda one: one.claim)
     return there
 
 
-def _presence(hub: Hub, name: str, one: Session | Elsewhere) -> Presence:
-    return Presence(name, timestamp(one.since), int(hub.now.monotonic - one.heard))
+def _presence(hub: Hub, one: Session | Elsewhere) -> Presence:
+    return Presence(one.name, timestamp(one.since), int(hub.now.monotonic - one.heard))
 
 
 def seen(hub: Hub, session: Session, asked: AskSeen) -> list[Effect]:

@@ -302,6 +302,7 @@ class Came(Struct, frozen=True, gc=False):
 
     account: Account
     since: int  # milliseconds since 1970
+    claim: int  # see `Entered`; rises in the order of all log-ins
     resumed: bool = False
 
 

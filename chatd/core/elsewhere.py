@@ -32,6 +32,7 @@ from chatd.core.effects import (
     Leave,
     Moved,
     News,
+    Now,
     Ordered,
     Outrun,
     Send,
@@ -49,7 +50,7 @@ MOVE_ON = Bye(
     "shutdown",
     "This server of several is going; another one has your place.",
     reconnect=True,
-    after_s=5,  # until it may be here again
+    after_s=3,  # here; the others have a place at once
 )
 IN_TROUBLE = "Messages cannot be kept at present; what you send is refused until they can."
 OUT_OF_TROUBLE = "Messages are kept again."
@@ -59,8 +60,15 @@ OUT_OF_TROUBLE = "Messages are kept again."
 class Elsewhere:
     """A session on another node."""
 
+    name: str
+    claim: int
     since: int  # milliseconds since 1970
     heard: float  # monotonic time of the last that we know of
+
+
+def of(came: Came, now: Now) -> Elsewhere:
+    """The session of somebody who came."""
+    return Elsewhere(came.account.name, came.claim, came.since, now.monotonic)
 
 
 # --- a session is claimed from all nodes ---------------------------------------------------------
@@ -152,11 +160,12 @@ def _receivers(hub: Hub, entry: Entry, before: dict[int, None]) -> Iterable[int]
 
 
 def _known(hub: Hub, news: Known) -> list[Effect]:
-    before = hub.accounts.numbered(news.account.number)
+    away, name = hub.elsewhere.get(news.account.number), news.account.name
     _know(hub, news.account)
-    if before is None or before.name == news.account.name or before.number not in hub.elsewhere:
+    if away is None or away.name == name:
         return []
-    return hub.notify("renamed", before.name, new=news.account.name)
+    before, away.name = away.name, name
+    return hub.notify("renamed", before, new=name)
 
 
 def _know(hub: Hub, account: Account) -> None:
@@ -180,7 +189,7 @@ def _came(hub: Hub, news: Came) -> list[Effect]:
     replaced = login.replace(hub, holder) if holder else []
     known = holder is not None or number in hub.elsewhere
     _know(hub, news.account)
-    hub.elsewhere[number] = Elsewhere(news.since, hub.now.monotonic)
+    hub.elsewhere[number] = of(news, hub.now)
     hub.waiting.pop(number, None)
     if known:
         return replaced

@@ -140,10 +140,7 @@ class Hub:
         # Accounts that may resume before others are told, with their names, and until when.
         self.departed: dict[int, tuple[str, float]] = {}
         self.expected: dict[int, str] = {}  # of those, who comes back from an upgrade
-        self.elsewhere = {
-            one.account.number: elsewhere.Elsewhere(one.since, now.monotonic)
-            for one in kept.elsewhere
-        }
+        self.elsewhere = {one.account.number: elsewhere.of(one, now) for one in kept.elsewhere}
         self.fellows = 0  # other daemons that use the log
         self.trouble = ""  # why nothing can be kept at present
         self.positions = Positions(kept.accounts, kept.cursors)
