@@ -297,12 +297,20 @@ def ready(node) -> tuple[int, str]:
     return int(head.split()[1]), body.decode().strip()
 
 
-def test_while_nats_is_gone_sessions_stay_and_sends_are_refused_until_it_is_back(start, own_nats):
+GONE = {
+    "killed": (Nats.kill, Nats.start),
+    "frozen": (lambda one: one.signal(signal.SIGSTOP), lambda one: one.signal(signal.SIGCONT)),
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_while_nats_is_gone_sessions_stay_and_sends_are_refused(start, own_nats, how):
+    leave, come_back = GONE[how]
     node = start("--cluster", own_nats.url)
     ann, ben = node.join("ann"), node.join("ben")
     ann.settle()
     assert ready(node) == (200, "ready")
-    own_nats.kill()
+    leave(own_nats)
     ann.send("outgoing", to="ben", content="kept", id="1")  # not refused: it may be kept already
     told = ann.await_("notice", kind="announce")
     assert "cannot be kept" in told["text"]
@@ -312,7 +320,7 @@ def test_while_nats_is_gone_sessions_stay_and_sends_are_refused_until_it_is_back
     assert status == 503
     assert "NATS" in why
     assert "event=cluster" in node.log()
-    own_nats.start()
+    come_back(own_nats)
     assert ann.await_("ack", re="1")["state"] == "stored"
     assert "kept again" in ann.await_("notice", kind="announce")["text"]
     assert ann.send("outgoing", to="ben", content="now", id="3").await_("ack")

@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from chatd.cluster.book import Book, Node, Ruling
 from chatd.cluster.link import LEASE, Again, Arrived, Flow, Item, Letter, Link, Silent, Tick
+from chatd.cluster.outbox import Outbox, Waiting, pieces
 from chatd.cluster.records import (
     Arrive,
     Dead,
@@ -81,38 +80,12 @@ COPY, NODE = "copy", "node"  # in the data folder: the log as read, and the name
 AT_ONCE = 2000  # records applied in one turn: about 50 ms
 BOUND = 10_000  # records that have not come back: about two seconds of what one node can send
 BYTES = 32 * 1024 * 1024  # ... of so many bytes
-CURSORS = 2000  # positions in one record: 200 kB of the million that NATS takes
 STUCK = 2  # seconds without a record coming back: they are sent again
 SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
 STARTING = 30  # ... at the start
 GONE = "the stream"  # the beginning of a trouble that has no end
 NUMBERS = 20  # bits: accounts and groups that one node can make in one life
-
-
-class Waiting(NamedTuple):
-    """Something published that has not come back."""
-
-    serial: int  # its place among all that this node has published
-    record: Record
-    letter: Letter
-    tickets: list[int]
-    operation: Operation
-
-
-@dataclass(slots=True)
-class Outbox:
-    """Records of one numbering, in their order."""
-
-    newest: int = 0  # the number given last
-    waiting: deque[Waiting] = field(default_factory=deque)
-
-    def settle(self, n: int) -> list[Waiting]:
-        """Take out everything up to that number."""
-        taken = []
-        while self.waiting and self.waiting[0].record.n <= n:
-            taken.append(self.waiting.popleft())
-        return taken
 
 
 class ClusterStore:
@@ -252,7 +225,7 @@ class ClusterStore:
         if self._is_full():
             self._done.append(self._full(ticket))
             return
-        *others, last = _pieces(operation)
+        *others, last = pieces(operation)
         for piece in others:
             self._publish(Moving(piece), piece, [])
         self._publish(Moving(last), last, [ticket])
@@ -654,14 +627,6 @@ def _empty_copy(folder: Path) -> tuple[int, SqliteStore]:
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error}") from error
     return held, SqliteStore(folder / COPY, durable=False)
-
-
-def _pieces(moves: MoveCursors) -> Iterable[MoveCursors]:
-    """Each small enough for one record."""
-    cursors, received = list(moves.conversations), list(moves.received.items())
-    for start in range(0, max(len(cursors), len(received), 1), CURSORS):
-        end = start + CURSORS
-        yield MoveCursors(dict(received[start:end]), cursors[start:end])
 
 
 SUBMIT: dict[type, Callable[[ClusterStore, int, Any], None]] = {
