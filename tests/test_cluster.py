@@ -329,6 +329,21 @@ def test_while_nats_is_gone_sessions_stay_and_sends_are_refused(start, own_nats,
     assert ready(node) == (200, "ready")
 
 
+def test_nobody_is_taken_for_dead_because_nats_was_frozen(start, own_nats):
+    one, two = (start("--cluster", own_nats.url, data=f"node{n}") for n in range(2))
+    ann, ben = both(one, two)
+    own_nats.signal(signal.SIGSTOP)
+    for wire in (ann, ben):
+        assert "cannot be kept" in wire.await_("notice", kind="announce")["text"]
+    own_nats.signal(signal.SIGCONT)
+    for wire in (ann, ben):
+        assert "kept again" in wire.await_("notice", kind="announce")["text"]
+    ann.tell("ben", "hi")
+    assert [each["code"] for each in ben.settle()] == ["incoming"]
+    assert [each["code"] for each in ann.settle()] == []
+    assert "taken for dead" not in one.log() + two.log()
+
+
 def test_a_node_stops_in_time_without_nats(start, own_nats):
     node = start("--cluster", own_nats.url)
     ann = node.join("ann")

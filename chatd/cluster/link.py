@@ -46,6 +46,7 @@ CONNECTING = 5.0  # seconds for the first connection
 ANSWERS = (0.5, 1.0, 1.5, 2.0, 2.5)
 TICK = 1.0  # seconds between two signs of life
 LEASE = 3.0  # seconds of silence after which a node is dead: its names are free within five
+ECHO = 2.0  # seconds without one's own: it is NATS that is silent
 AWAY = 2.0  # seconds without a heartbeat of the consumer: it is made anew
 BROKEN = -2  # in place of a number: none comes behind it
 CATCHING_UP = 20.0  # seconds for a new leader
@@ -121,6 +122,7 @@ class Link:
         self._heard = 0.0  # of the consumer
         self._behind = 0.0  # since then JetStream knows less than we have read
         self._connected = 0.0  # since then
+        self._echo = 0.0  # when our own sign of life came back last
         self._refused = 0.0  # when that was said last
         self._reading: Any = None  # the subscription of the consumer
         self._tasks: list[asyncio.Task[None]] = []
@@ -246,17 +248,28 @@ class Link:
         self._watched = {one: self._watched.get(one, now) for one in origins}
 
     async def _beaten(self, message: Msg) -> None:
-        origin = message.subject.rpartition(".")[2]
+        """A sign of life; our own shows that we could hear the others, too."""
+        now, origin = self._loop.time(), message.subject.rpartition(".")[2]
         if origin in self._watched:
-            self._watched[origin] = self._loop.time()
+            self._watched[origin] = now
+        elif origin == self.origin:
+            if now - self._echo > ECHO:
+                self._connected = now
+            self._echo = now
+
+    @property
+    def _trouble(self) -> str:
+        """Why NATS cannot be reached."""
+        if not self._client.is_connected:
+            return f"NATS: {self._wrong or 'no connection'}"
+        return "" if self._loop.time() - self._echo <= ECHO else "NATS does not answer"
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             with contextlib.suppress(nats.errors.Error):
                 await self._beat()
-            trouble = "" if self._client.is_connected else f"NATS: {self._wrong or 'no connection'}"
-            self._tell(Tick(trouble))
+            self._tell(Tick(self._trouble))
 
     async def _beat(self) -> None:
         now = self._loop.time()
@@ -265,7 +278,7 @@ class Link:
             return
         await self._client.publish(f"{self._beats}.{self.origin}")
         for origin, heard in self._watched.items():
-            if now - max(heard, self._connected) > LEASE:
+            if not self._trouble and now - max(heard, self._connected) > LEASE:
                 self._tell(Silent(origin))
         if now - self._heard > AWAY:
             self._read_on()
@@ -283,7 +296,7 @@ class Link:
         await self._client.subscribe(f"{self._beats}.*", cb=self._beaten)
         log = Log(self._epoch, info.config.num_replicas or 1, await self._asked(self._forgotten))
         await self._asked(self._consume)
-        self._connected = self._loop.time()
+        self._connected = self._echo = self._loop.time()
         self._tasks = [self._loop.create_task(one) for one in (self._work(), self._tick())]
         return log
 

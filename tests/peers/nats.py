@@ -117,6 +117,10 @@ class NatsCluster:
                 urllib.request.urlopen(where, timeout=PATIENCE).close()
                 return
 
+    def leader(self, stream: str) -> int:
+        """Which of them decides what is in a stream."""
+        return int(asyncio.run(_leader(self.url, stream)).removeprefix("n"))
+
     @property
     def url(self) -> str:
         return ",".join(one.url for one in self.servers)
@@ -124,6 +128,13 @@ class NatsCluster:
     def end(self):
         for one in self.servers:
             one.end()
+
+
+async def _leader(url: str, stream: str) -> str:
+    client = await nats.connect(url.split(","))
+    info = await client.jetstream().stream_info(stream)
+    await client.close()
+    return info.cluster.leader
 
 
 def make_stream(server: Nats, name: str):
