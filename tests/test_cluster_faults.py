@@ -1,5 +1,8 @@
 """Three servers of NATS, three daemons: each may go, and nothing acknowledged goes with it."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -171,3 +174,28 @@ def test_too_few_servers_for_a_quorum_are_told(tmp_path):
     finally:
         cluster.end()
     assert "quorum" in said
+
+
+# --- without a cluster --------------------------------------------------------------------------
+
+
+def test_a_daemon_alone_reads_nothing_of_nats():
+    check = "import sys, chatd.cli; print(*{'nats', 'asyncio', 'chatd.cluster'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_what_is_missing_for_a_cluster_is_told(tmp_path):
+    (tmp_path / "nats.py").write_text("raise ImportError('there is no nats here')")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = ["0", "--cluster", "nats://x", "--data", tmp_path / "data"]
+    done = run_chatd(*words, env={**os.environ, "PYTHONPATH": paths})
+    assert "there is no nats here" in one_error(done)
+    assert "pip install 'chatd[cluster]'" in one_error(done)
+
+
+def test_replicas_may_be_asked_for_later(three, stream, tmp_path):
+    for number in (1, 3):
+        one = ClusterStore(three.url.split(","), tmp_path, name=stream, replicas=number)
+        assert f"{number} replica" in one.about
+        one.close()
