@@ -85,7 +85,7 @@ SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
 STARTING = 30  # ... at the start
 GONE = "the stream"  # the beginning of a trouble that has no end
-NUMBERS = 20  # bits: accounts and groups that one node can make in one life
+NUMBERS = 24  # bits: accounts and groups that one node can make in one life
 
 
 class ClusterStore:
