@@ -1,13 +1,16 @@
 """Stores that share a stream: what one of them is asked for becomes true in all of them, once."""
 
+from peers.nats import messages
 from ready import readable
 from support import PATIENCE
 
+from chatd.cluster.store import ClusterStore
 from chatd.core.effects import (
     Account,
     Append,
     Appended,
     Completion,
+    Cursor,
     Enter,
     Entered,
     Entry,
@@ -145,6 +148,19 @@ def test_positions_of_two_nodes_only_move_forward(node):
     ask(two, MoveCursors({7: 5}, []))
     settle(one, two)
     assert [store.accounts()[0].received for store in (one, two)] == [9, 9]
+
+
+def test_positions_take_no_room_for_each_step(nats, stream, tmp_path):
+    one = ClusterStore([nats.url], tmp_path, name=stream)
+    answers(one, *(PutAccount(Account(n, f"u{n}", f"u{n}", f"u{n}")) for n in (7, 8)))
+    for seq in range(1, 40):
+        answers(one, MoveCursors({7 + seq % 2: seq}, [Cursor(7, 8, seq, seq - 1, seq)]))
+    one.close()
+    assert messages(nats, stream) < 10
+    late = ClusterStore([nats.url], tmp_path, name=stream)
+    assert {each.number: each.received for each in late.accounts()} == {7: 38, 8: 39}
+    assert late.cursors() == [Cursor(7, 8, 39, 38, 39)]
+    late.close()
 
 
 def test_what_is_too_old_is_forgotten_by_all_and_by_who_comes_later(node):

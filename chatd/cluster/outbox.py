@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,6 +37,29 @@ class Outbox:
         while self.waiting and self.waiting[0].record.n <= n:
             taken.append(self.waiting.popleft())
         return taken
+
+
+class Overtaken:
+    """Records of positions, of which one says nothing any more when later ones say all it said.
+
+    Positions only move forward, so that nobody misses what is skipped.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[object, int] = {}  # the place of whatever moved last
+        self._left: Counter[int] = Counter()  # how much of each place is still the newest
+
+    def add(self, place: int, moves: MoveCursors) -> list[int]:
+        """One more; the places that are overtaken by it."""
+        moved = [*moves.received, *((one.account, one.conversation) for one in moves.conversations)]
+        before = [self._newest[key] for key in moved if key in self._newest]
+        self._newest.update(dict.fromkeys(moved, place))
+        self._left.update({place: len(moved)})
+        self._left.subtract(before)
+        gone = [one for one in dict.fromkeys(before) if not self._left[one]]
+        for one in gone:
+            del self._left[one]
+        return gone
 
 
 def pieces(moves: MoveCursors) -> Iterable[MoveCursors]:

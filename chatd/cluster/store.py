@@ -19,7 +19,7 @@ import msgspec
 
 from chatd.cluster.book import Book, Node, Ruling
 from chatd.cluster.link import LEASE, Again, Arrived, Flow, Item, Letter, Link, Silent, Tick
-from chatd.cluster.outbox import Outbox, Waiting, pieces
+from chatd.cluster.outbox import Outbox, Overtaken, Waiting, pieces
 from chatd.cluster.records import (
     Arrive,
     Dead,
@@ -117,6 +117,7 @@ class ClusterStore:
         self._sent_again = False  # ... in which everything was sent again
         self._trouble = ""
         self._useless: list[int] = []  # places that say nothing any more
+        self._overtaken = Overtaken()
         self._ticks = 0
         self._shown = False  # whether somebody is told what others do
         self.commits = 0
@@ -424,6 +425,7 @@ class ClusterStore:
         assert isinstance(record.what, Moving)
         self.copy.submit(0, record.what.moves)
         if own:
+            self._useless += self._overtaken.add(place, record.what.moves)
             self._done += [Stored(ticket) for ticket in own.tickets]
         else:
             self._tell(Moved(record.what.moves))

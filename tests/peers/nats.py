@@ -137,6 +137,18 @@ async def _leader(url: str, stream: str) -> str:
     return info.cluster.leader
 
 
+def messages(server: Nats, stream: str) -> int:
+    """How many a stream has."""
+
+    async def ask() -> int:
+        client = await nats.connect(server.url)
+        info = await client.jetstream().stream_info(stream)
+        await client.close()
+        return info.state.messages
+
+    return asyncio.run(ask())
+
+
 def make_stream(server: Nats, name: str):
     """A stream that is no log of ours."""
 
