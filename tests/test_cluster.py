@@ -95,7 +95,7 @@ def test_who_is_absent_gets_it_later_on_another_node(nodes):
     one, two = nodes(2)
     ann, ben = both(one, two)
     ben.send("quit").rest()
-    ann.settle()
+    assert ann.await_("notice", kind="quit")
     assert ann.tell("ben", "later")["state"] == "queued"
     ben = one.join("ben")
     (got,) = [each for each in ben.settle() if each["code"] == "incoming"]
