@@ -73,7 +73,8 @@ class Cluster:
         self._tasks: list[asyncio.Task] = []
 
     def _next_plan(self, number: int, before: Plan | None) -> Plan:
-        each = self._args.messages // self._args.rounds
+        messages, rounds = self._args.messages, self._args.rounds
+        each = messages * (number + 1) // rounds - messages * number // rounds
         return Plan(self._args.seed + number, self._args.clients, each, {}, 0, before=before)
 
     # --- what clients tell ----------------------------------------------------------------------
@@ -138,6 +139,7 @@ class Cluster:
                 await self.unless_broken(client.settle())
             ends = await asyncio.gather(*(one.judge() for one in self._abandoned))
         self.wrong += [f"{blow}: {end}" for end in ends if end]
+        self.totals["sessions that had to end"] += len(ends)
         self._abandoned.clear()
         self._judge(blow)
 
@@ -175,7 +177,7 @@ class Cluster:
         await asyncio.sleep(max(0.0, struck + self._args.outage - time.monotonic()))
         await blow.heal()
         if squatter:
-            squatter[1].transport.abort()
+            self._abandoned.append(Abandoned("passer", *squatter, plain=True))
 
     async def _take_name(self, victim: Daemon, struck: float) -> None:
         """Somebody else comes by the name of somebody who was on that node."""
@@ -274,7 +276,8 @@ async def prove(args: argparse.Namespace, network: Network, folder: Path, stack:
             began = time.monotonic()
             await cluster.round(n, blow)
             took = time.monotonic() - began
-            print(f"{n + 1:3} {blow}: {took:.0f} s, {dict(cluster.totals)}", flush=True)
+            silent = f"longest without an answer {cluster.stalls[-1]:.1f} s"
+            print(f"{n + 1:3} {blow}: {took:.0f} s, {silent}, {dict(cluster.totals)}", flush=True)
     except TimeoutError:
         cluster.wrong.append(f"{blow}: a round is not over in time")
     finally:

@@ -9,25 +9,25 @@ from talker import PIPELINE, Client
 
 CONNECTING = 3.0  # seconds
 PAUSE = 0.05  # seconds between two nodes
-STILL = "still?"
 PATIENCE = 60.0  # seconds for an end that has to come
 
 
 class Abandoned:
     """A session whose client has gone on elsewhere, without the node being able to know."""
 
-    def __init__(self, name: str, reader, writer):
+    def __init__(self, name: str, reader, writer, *, plain: bool = False):
         self.name = name
         self._reader, self._writer = reader, writer
+        self._asked, self._answer = ("who", "users") if plain else ("ping", "pong")
 
     def close(self) -> None:
         """Without a word."""
         self._writer.transport.abort()
 
     async def judge(self) -> str:
-        """What is wrong with it when its node is back: it must be over, and answer nothing."""
+        """What is wrong with it when its node is back: it must be over, and answer nothing more."""
         with contextlib.suppress(OSError):
-            self._writer.write(json.dumps({"code": "ping", "n": STILL}).encode() + b"\n")
+            self._writer.write(json.dumps({"code": self._asked}).encode() + b"\n")
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._end()
@@ -40,7 +40,7 @@ class Abandoned:
         with contextlib.suppress(OSError, ValueError):
             while line := await self._reader.readline():
                 frame = json.loads(line)
-                if frame["code"] == "pong" and frame.get("n") == STILL:
+                if frame["code"] == self._answer:
                     return f"{self.name}: two sessions have the name"
         return ""
 
@@ -54,6 +54,7 @@ class Wanderer(Client):
         self.refused: set[int] = set()  # messages that were put off with 505
         self._reading: asyncio.Task | None = None
         self._reader = None
+        self._welcomed = False  # what is said before would stand in front of what is said again
         super().__init__(world, name, messages, 0)
 
     @property
@@ -69,7 +70,7 @@ class Wanderer(Client):
             await asyncio.sleep(PAUSE)
 
     async def _connect(self):
-        daemon = self.daemon
+        daemon, self._welcomed = self.daemon, False
         try:
             async with asyncio.timeout(CONNECTING):
                 self._reader, writer = await asyncio.open_connection(
@@ -115,12 +116,13 @@ class Wanderer(Client):
 
     def go_on(self) -> None:
         """More may be said."""
-        self._fill()
+        if self._welcomed:
+            self._fill()
 
     def _on_welcome(self, frame: dict) -> None:
         if self.struck is not None and self.opened:
             self.world.resumed(self, time.monotonic() - self.struck)
-        self.struck = None
+        self.struck, self._welcomed = None, True
         super()._on_welcome(frame)
 
     def _on_error(self, frame: dict) -> None:
@@ -137,7 +139,7 @@ class Wanderer(Client):
 
     def _again(self, number: int) -> None:
         for message in self.messages[: self._next]:
-            if message.number == number and number not in self.acknowledged:
+            if message.number == number and number not in self.acknowledged and self._welcomed:
                 self._say(message)
 
 
