@@ -58,5 +58,6 @@ def test_nothing_acknowledged_is_lost_when_a_daemon_is_killed():
         timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kill 1; acknowledged 60, received " in done.stdout
+    assert "blows: kill 1; " in done.stdout
+    assert "acknowledged 60, received " in done.stdout
     assert "lost 0, doubled 0, out of order 0" in done.stdout
