@@ -367,11 +367,14 @@ class Link:
             raise StoreError("JetStream does not answer: is there a quorum of its nodes?") from None
 
     async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        for seconds in ANSWERS:
-            self._stream: JetStreamContext = self._client.jetstream(timeout=seconds)
-            with contextlib.suppress(TimeoutError):
-                return await request()
-        raise TimeoutError
+        try:
+            for seconds in ANSWERS:
+                self._stream: JetStreamContext = self._client.jetstream(timeout=seconds)
+                with contextlib.suppress(TimeoutError):
+                    return await request()
+            raise TimeoutError
+        finally:
+            self._stream = self._client.jetstream(timeout=ANSWERS[-1])
 
     async def _prepare(self, replicas: int) -> StreamInfo:
         await self._stream.account_info()
