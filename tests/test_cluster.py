@@ -299,7 +299,7 @@ def ready(node) -> tuple[int, str]:
 
 GONE = {
     "killed": (Nats.kill, Nats.start),
-    "frozen": (lambda one: one.signal(signal.SIGSTOP), lambda one: one.signal(signal.SIGCONT)),
+    "frozen": (Nats.freeze, Nats.thaw),
 }
 
 
@@ -332,10 +332,10 @@ def test_while_nats_is_gone_sessions_stay_and_sends_are_refused(start, own_nats,
 def test_nobody_is_taken_for_dead_because_nats_was_frozen(start, own_nats):
     one, two = (start("--cluster", own_nats.url, data=f"node{n}") for n in range(2))
     ann, ben = both(one, two)
-    own_nats.signal(signal.SIGSTOP)
+    own_nats.freeze()
     for wire in (ann, ben):
         assert "cannot be kept" in wire.await_("notice", kind="announce")["text"]
-    own_nats.signal(signal.SIGCONT)
+    own_nats.thaw()
     for wire in (ann, ben):
         assert "kept again" in wire.await_("notice", kind="announce")["text"]
     ann.tell("ben", "hi")

@@ -142,7 +142,8 @@ def _appended(hub: Hub, news: Appended) -> list[Effect]:
         author.heard = hub.now.monotonic
     before = _members(hub, entry)
     apply(hub.groups, news.changes)
-    return spread(hub, news.row, _receivers(hub, entry, before))
+    joined = hub.news()  # its author may be among those who have just come
+    return [*joined, *spread(hub, news.row, _receivers(hub, entry, before))]
 
 
 def _members(hub: Hub, entry: Entry) -> dict[int, None]:

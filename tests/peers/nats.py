@@ -66,6 +66,14 @@ class Nats:
     def signal(self, number: int):
         self.process.send_signal(number)
 
+    def freeze(self):
+        """All its threads stand still when this returns; a signal alone takes its time."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
     def kill(self):
         self.signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
@@ -73,7 +81,7 @@ class Nats:
 
     def end(self):
         if self.process.poll() is None:
-            self.signal(signal.SIGCONT)
+            self.thaw()
             self.kill()
 
 
