@@ -10,7 +10,6 @@ A run in which something is missing is void: it is told, repeated, and not count
 
 from __future__ import annotations
 
-import argparse
 import signal
 import socket
 import sys
@@ -24,7 +23,6 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.compare import (
-    RESULTS,
     Lab,
     Measure,
     Watch,
@@ -32,6 +30,7 @@ from benchmarks.compare import (
     deliver,
     laboratory,
     rounds,
+    short_options,
     talking,
 )
 from benchmarks.report import (
@@ -209,7 +208,7 @@ spread over the nodes, and the two of a pair are on different ones. Every delive
 
 def main() -> int:
     """Measure in rounds, print, write."""
-    args = _parse()
+    args = short_options(__doc__, seconds=3.0, quick=0.5)
     with laboratory(args.seconds) as lab, _keepers(lab.folder) as cluster:
         bench = Bench(cluster)
         result = Result(bench.programs, args.rounds, psutil.getloadavg()[0])
@@ -232,20 +231,6 @@ def _keepers(folder: Path) -> Iterator[NatsCluster]:
         yield cluster
     finally:
         cluster.end()
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, help="default: 5")
-    parser.add_argument("--seconds", type=float, help="of sending in one run (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="a short round, to try it")
-    parser.add_argument("--results", type=Path, help=f"the file to renew, as {RESULTS.name}")
-    args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.quick else 5)
-    args.seconds = args.seconds or (0.5 if args.quick else 3)
-    return args
 
 
 if __name__ == "__main__":

@@ -353,6 +353,23 @@ def main() -> int:
     return 1 if result.void else 0
 
 
+def short_options(doc: str | None, *, seconds: float, quick: float) -> argparse.Namespace:
+    """What a program with workloads of its own can be told; its defaults for one run."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, help="default: 5")
+    parser.add_argument(
+        "--seconds", type=float, help=f"of sending in one run (default: {seconds:g})"
+    )
+    parser.add_argument("--quick", action="store_true", help="a short round with few, to try it")
+    parser.add_argument("--results", type=Path, help=f"the file to renew, as {RESULTS.name}")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (1 if args.quick else 5)
+    args.seconds = args.seconds or (quick if args.quick else seconds)
+    return args
+
+
 @contextmanager
 def laboratory(seconds: float) -> Iterator[Lab]:
     """A folder with the compiled programs; whatever was started is ended with it."""

@@ -11,7 +11,6 @@ its own, is void: it is told, repeated, and not counted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -29,7 +28,6 @@ import psutil
 
 from benchmarks.compare import (
     RATE,
-    RESULTS,
     Lab,
     Measure,
     Talk,
@@ -38,6 +36,7 @@ from benchmarks.compare import (
     killed,
     laboratory,
     rounds,
+    short_options,
 )
 from benchmarks.report import (
     ENOUGH,
@@ -214,7 +213,7 @@ priority, as if they were on other machines.
 
 def main() -> int:
     """Measure in rounds, print, write."""
-    args = _parse()
+    args = short_options(__doc__, seconds=5.0, quick=0.3)
     healthy = 20 if args.quick else HEALTHY
     result = Result([PROGRAM], args.rounds, psutil.getloadavg()[0])
     chosen = workloads(healthy)
@@ -232,20 +231,6 @@ def main() -> int:
     elif args.results:
         print(f"{args.results} is left as it is: {ENOUGH} rounds are needed", file=sys.stderr)
     return 1 if result.void else 0
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, help="default: 5")
-    parser.add_argument("--seconds", type=float, help="of sending in one run (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="a short round with few, to try it")
-    parser.add_argument("--results", type=Path, help=f"the file to renew, as {RESULTS.name}")
-    args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.quick else 5)
-    args.seconds = args.seconds or (0.3 if args.quick else 5)
-    return args
 
 
 if __name__ == "__main__":
