@@ -13,6 +13,7 @@ LEFT_OUT = {
     "faults/full_disk": "the disk of one process; the log is on those of NATS",
     "faults/own_error": "a fault planted in one process",
     "faults/server_fails": "the end of one process",
+    "leaving/last_word": "the order of two who quit; on two nodes there is none, `bye` comes first",
     "leaving/shutdown": "a node that stops sends its people to another one",
     "logins/too_many_tries": "each node counts wrong passwords by itself",
     "names/assigned_again": "each node remembers by itself who had which number",
