@@ -269,12 +269,16 @@ class ClusterStore:
     def _publish(self, what: What, operation: Operation, tickets: list[int]) -> None:
         alone = isinstance(what, Said) and not what.append.changes
         box = self._messages if alone else self._others
-        box.newest += 1
-        record = Record(self.origin, box.newest, self._book.place, what)
-        letter = Letter(tail(record), encode(record))
+        record, letter = self._written(box, what)
         box.waiting.append(Waiting(next(self._serials), record, letter, tickets, operation))
         self._fresh.append(letter)
         self._size += len(letter.data)
+
+    def _written(self, box: Outbox, what: What) -> tuple[Record, Letter]:
+        """A record with the next number of that numbering."""
+        box.newest += 1
+        record = Record(self.origin, box.newest, self._book.place, what)
+        return record, Letter(tail(record), encode(record))
 
     def _send(self) -> None:
         """Hand over what this turn has brought."""
@@ -386,12 +390,15 @@ class ClusterStore:
         elif isinstance(done, Stored) and not done.dup:
             self._tell(Appended(Row(place, append.entry), append.changes))
 
+    def _stored(self, own: Waiting) -> None:
+        self._done += [Stored(ticket) for ticket in own.tickets]
+
     def apply_put(self, place: int, record: Record, own: Waiting | None) -> None:
         """An account."""
         assert isinstance(record.what, Put)
         self._keep(record.what.put.account)
         if own:
-            self._done += [Stored(ticket) for ticket in own.tickets]
+            self._stored(own)
         else:
             self._tell(Known(record.what.put.account))
 
@@ -412,7 +419,7 @@ class ClusterStore:
         account = self._book.accounts.get(leave.account.number, leave.account)
         self._keep(account)
         if own:
-            self._done += [Stored(ticket) for ticket in own.tickets]
+            self._stored(own)
         else:
             self._tell(Went(account, leave.notice, leave.grace))
 
@@ -426,7 +433,7 @@ class ClusterStore:
         self.copy.submit(0, record.what.moves)
         if own:
             self._useless += self._overtaken.add(place, record.what.moves)
-            self._done += [Stored(ticket) for ticket in own.tickets]
+            self._stored(own)
         else:
             self._tell(Moved(record.what.moves))
 
@@ -434,7 +441,7 @@ class ClusterStore:
         """Something to be done elsewhere."""
         assert isinstance(record.what, Ordering)
         if own:
-            self._done += [Stored(ticket) for ticket in own.tickets]
+            self._stored(own)
             # Anybody can ask for these, as often as they like; the others wait for who is behind.
             self._useless += [place] if record.what.order.kind == "probe" else []
         else:
@@ -454,7 +461,7 @@ class ClusterStore:
         elif isinstance(own.operation, Recall):
             self._done.append(self.copy.recall(own.tickets[0], own.operation))
         else:
-            self._done += [Stored(ticket) for ticket in own.tickets]
+            self._stored(own)
 
     def apply_forget(self, place: int, record: Record, own: Waiting | None) -> None:
         """Messages are too old."""
@@ -522,10 +529,7 @@ class ClusterStore:
         """Said once, and not again if it is lost: it is only true if nothing came meanwhile."""
         if item.origin in self._book.nodes and item.origin != self.origin:
             self._send()
-            what = Dead(item.origin)
-            self._others.newest += 1
-            record = Record(self.origin, self._others.newest, self._book.place, what)
-            self._link.publish([Letter(tail(record), encode(record))])
+            self._link.publish([self._written(self._others, Dead(item.origin))[1]])
 
     def ticked(self, item: Tick) -> None:
         """A second is over."""
