@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from peers.nats import Nats
+from peers.nats import Nats, bound, messages
 
 
 @pytest.fixture
@@ -230,6 +230,20 @@ def test_an_operator_removes_somebody_on_another_node_and_speaks_to_all(nodes, t
     assert boss.await_("notice", kind="removed")["name"] == "ben"
 
 
+def test_wrong_passwords_are_counted_on_all_nodes(nodes, tmp_path):
+    users = tmp_path / "users"
+    users.write_text("ben secret\n")
+    users.chmod(0o600)
+    one, two = nodes(2, users, "--guests")
+    guest = two.join("ann")
+    for n in range(5):
+        wire = (one, two)[n % 2].wire().send("hello", v=1, name="ben", password="guess")
+        assert wire.rest()[-1]["error"] == 101
+        guest.settle()
+    refused = one.wire().send("hello", v=1, name="ben", password="secret").rest()[-1]
+    assert (refused["error"], refused["retry_after"] > 0) == (107, True)
+
+
 def test_history_and_search_find_what_was_said_elsewhere(nodes):
     one, two = nodes(2)
     ann, ben = both(one, two)
@@ -327,6 +341,39 @@ def test_while_nats_is_gone_sessions_stay_and_sends_are_refused(start, own_nats,
     contents = [each["content"] for each in ben.settle() if each["code"] == "incoming"]
     assert contents == ["kept", "now"]
     assert ready(node) == (200, "ready")
+
+
+def test_a_pong_that_nobody_can_prove_is_refused_and_a_sign_of_life_is_not(start, own_nats):
+    node = start("--cluster", own_nats.url)
+    ann = node.join("ann")
+    ann.settle()
+    own_nats.freeze()
+    refused = ann.send("ping", n="7").await_("error", re="7")
+    assert (refused["error"], refused["retry_after"]) == (505, 1)
+    assert "n" not in ann.send("ping").await_("pong")
+    assert ann.send("who", id="w").await_("users", re="w")["users"] == ["ann"]
+    own_nats.thaw()
+    assert "kept again" in ann.await_("notice", kind="announce")["text"]
+    assert ann.send("ping", n="8").await_("pong")["n"] == "8"
+
+
+def test_a_stream_that_is_full_is_told_and_goes_on_when_there_is_room(start, own_nats):
+    node = start("--cluster", own_nats.url)
+    ann, ben = node.join("ann"), node.join("ben")
+    ann.settle()
+    bound(own_nats, "chatd", messages(own_nats, "chatd"))  # of which some are to be deleted
+    for n in range(30):
+        ann.send("outgoing", to="ben", content=str(n), id=str(n))
+    assert "cannot be kept" in ann.await_("notice", kind="announce")["text"]
+    status, why = ready(node)
+    assert (status, "maximum messages exceeded" in why) == (503, True)
+    assert ann.send("outgoing", to="ben", content="lost", id="x").await_("error")["error"] == 505
+    bound(own_nats, "chatd", -1)
+    assert ann.await_("ack", re="29")["state"] == "stored"
+    assert "kept again" in ann.await_("notice", kind="announce")["text"]
+    ann.tell("ben", "last")
+    contents = [each["content"] for each in ben.settle() if each["code"] == "incoming"]
+    assert contents == [*map(str, range(30)), "last"]
 
 
 def test_nobody_is_taken_for_dead_because_nats_was_frozen(start, own_nats):

@@ -78,7 +78,7 @@ class Flow(NamedTuple):
 class Again(NamedTuple):
     """What was published may be lost: whatever has not come back is to be sent again."""
 
-    why: str
+    why: str = ""  # what NATS says of it; "" where the connection was lost
 
 
 class Silent(NamedTuple):
@@ -335,7 +335,7 @@ class Link:
         self._wrong = ""
         self._connected = self._loop.time()
         self._read_on()
-        self._tell(Again("the connection was lost"))
+        self._tell(Again())
 
     async def _close(self) -> None:
         for task in [*self._tasks, *([self._making] if self._making else [])]:

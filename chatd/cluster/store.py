@@ -84,6 +84,7 @@ STUCK = 2  # seconds without a record coming back: they are sent again
 SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
 STARTING = 30  # ... at the start
+NO_ECHO = "NATS does not bring back what is published: has it a quorum?"
 GONE = "the stream"  # the beginning of a trouble that has no end
 NUMBERS = 24  # bits: accounts and groups that one node can make in one life
 
@@ -115,6 +116,7 @@ class ClusterStore:
         self._size = 0  # bytes that have not come back
         self._stuck = 0  # ticks since something has
         self._sent_again = False  # ... in which everything was sent again
+        self._refused = ""  # ... in which NATS said this
         self._trouble = ""
         self._useless: list[int] = []  # places that say nothing any more
         self._overtaken = Overtaken()
@@ -330,10 +332,12 @@ class ClusterStore:
             superseded = self._book.superseded(item.place, record)
             self._useless += superseded if record.origin == self.origin else []
             return
-        if record.origin == self.origin:
+        if record.origin == self.origin or not record.is_message:
+            # By all who read it: its node may die before it does so, and to who comes later it
+            # would be true when what it lost against has been replaced.
             self._link.delete([item.place])
-            if ruling is Ruling.EARLY and not self._sent_again:
-                self._send_again()
+        if record.origin == self.origin and ruling is Ruling.EARLY and not self._sent_again:
+            self._send_again()
         if own:
             answer = Outrun if ruling is Ruling.OUTRUN else Stored
             self._done += [answer(ticket) for ticket in own.tickets]
@@ -362,7 +366,7 @@ class ClusterStore:
 
     def _back(self, own: Waiting | None) -> None:
         if own is not None:
-            self._stuck, self._sent_again = 0, False
+            self._stuck, self._sent_again, self._refused = 0, False, ""
             self._size -= len(own.letter.data)
 
     def _lost(self, one: Waiting) -> None:
@@ -442,8 +446,9 @@ class ClusterStore:
         assert isinstance(record.what, Ordering)
         if own:
             self._stored(own)
-            # Anybody can ask for these, as often as they like; the others wait for who is behind.
-            self._useless += [place] if record.what.order.kind == "probe" else []
+            # Anybody can cause these, as often as they like; the others wait for who is behind.
+            passing = record.what.order.kind in ("probe", "failed")
+            self._useless += [place] if passing else []
         else:
             self._tell(Ordered(record.what.order))
 
@@ -523,6 +528,7 @@ class ClusterStore:
 
     def sent_in_vain(self, item: Again) -> None:
         """Something was refused, or lost with its connection."""
+        self._refused = item.why
         self._send_again()
 
     def silent(self, item: Silent) -> None:
@@ -538,20 +544,22 @@ class ClusterStore:
         self._stuck = self._stuck + 1 if waiting or item.trouble else 0
         if waiting and self._stuck % STUCK == 0:
             self._send_again()
-        if self._stuck >= HOPELESS:
-            self._give_up_fences()
         useless, self._useless = self._useless, []
         self._link.delete(useless)
         trouble = item.trouble if item.last_words or self._stuck > STUCK else ""
         if not trouble and waiting and self._stuck >= SILENT:
-            trouble = "NATS does not bring back what is published: has it a quorum?"
+            trouble = self._refused or NO_ECHO
         if bool(trouble) != bool(self._trouble) and not self._trouble.startswith(GONE):
             self._trouble = trouble
             self._tell(Trouble(trouble))
+        if self._trouble:
+            self._give_up(Touch)  # that is the answer to it
+        if self._stuck >= HOPELESS:
+            self._give_up(Fence)
 
-    def _give_up_fences(self) -> None:
+    def _give_up(self, kind: type[Operation]) -> None:
         for one in self._others.waiting:
-            if isinstance(one.operation, Fence):
+            if isinstance(one.operation, kind):
                 self._done += [self._full(ticket) for ticket in one.tickets]
                 one.tickets.clear()
 

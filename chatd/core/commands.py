@@ -162,7 +162,13 @@ def quit_(hub: Hub, session: Session, _: Quit) -> list[Effect]:
 
 
 def ping(hub: Hub, session: Session, asked: Ping) -> list[Effect]:
-    """Answered behind everything that was decided before (the hub holds it back until then)."""
+    """Answered behind everything that was decided before (the hub holds it back until then).
+
+    Where a cluster cannot say so, one without a number is answered all the same: it asks for a sign
+    of life alone.
+    """
+    if hub.unproved and asked.n is not None:
+        return hub.refuse(session, hub.refusal(hub.unproved), str(asked.n))
     return [Send([session.conn], Pong(asked.n))]
 
 

@@ -233,7 +233,7 @@ class Fence(Struct, frozen=True, gc=False):
 class Order(Struct, frozen=True, gc=False):
     """Something to be done wherever it can be done: see `chatd.core.elsewhere`."""
 
-    kind: Literal["kick", "probe", "announce"]
+    kind: Literal["kick", "probe", "announce", "failed"]
     number: int = 0  # account
     text: str = ""
 

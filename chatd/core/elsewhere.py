@@ -33,6 +33,7 @@ from chatd.core.effects import (
     Moved,
     News,
     Now,
+    Order,
     Ordered,
     Outrun,
     Send,
@@ -246,16 +247,41 @@ def _in_trouble(hub: Hub, news: Trouble) -> list[Effect]:
 # --- what is asked of whichever node can do it ---------------------------------------------------
 
 
+def tell_failed(hub: Hub, address: str, name: str) -> list[Effect]:
+    """Whoever guesses passwords has no more tries with several nodes than with one."""
+    return hub.submit(Order("failed", text=f"{address} {name}"), lambda _: [])
+
+
 def _ordered(hub: Hub, news: Ordered) -> list[Effect]:
-    order = news.order
+    return ORDERS[news.order.kind](hub, news.order)
+
+
+def _announce(hub: Hub, order: Order) -> list[Effect]:
+    return hub.notify("announce", "", text=order.text)
+
+
+def _kick(hub: Hub, order: Order) -> list[Effect]:
     session = hub.session_of(order.number)
-    if order.kind == "announce":
-        return hub.notify("announce", "", text=order.text)
-    if session is None:
-        return []
-    return login.probe(hub, session) if order.kind == "probe" else hub.kick(session, order.text)
+    return hub.kick(session, order.text) if session else []
 
 
+def _probe(hub: Hub, order: Order) -> list[Effect]:
+    session = hub.session_of(order.number)
+    return login.probe(hub, session) if session else []
+
+
+def _failed(hub: Hub, order: Order) -> list[Effect]:
+    address, _, name = order.text.partition(" ")
+    hub.tries.failed_elsewhere(address, name, hub.now.monotonic)
+    return []
+
+
+ORDERS: dict[str, Callable[[Hub, Order], list[Effect]]] = {
+    "announce": _announce,
+    "kick": _kick,
+    "probe": _probe,
+    "failed": _failed,
+}
 NEWS: dict[type, Callable[[Hub, Any], list[Effect]]] = {
     Appended: _appended,
     Known: _known,

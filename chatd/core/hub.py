@@ -143,6 +143,7 @@ class Hub:
         self.elsewhere = {one.account.number: elsewhere.of(one, now) for one in kept.elsewhere}
         self.fellows = 0  # other daemons that use the log
         self.trouble = ""  # why nothing can be kept at present
+        self.unproved: Failed | None = None  # why nobody knows how far the others are
         self.positions = Positions(kept.accounts, kept.cursors)
         self.waiting = dict(kept.waiting)  # account to the number of messages for its return
         self.retrying = False  # the store has refused something that is tried again
@@ -208,6 +209,8 @@ class Hub:
         session = self.sessions.get(conn)
         if session is None:
             return []
+        if session.state is State.GREETING and not session.inbox and session.blocked is None:
+            return self.drop(session, why)  # it has asked nothing: however long the store takes
         session.take_in(Gone(why))
         return self._advance(session)
 
@@ -592,7 +595,7 @@ class Hub:
             if self.positions.moved and type(session.inbox[0]) not in commands.UNFENCED:
                 effects += flow.flush(self)
             if self.shared and not released and type(session.inbox[0]) in commands.FENCED:
-                effects += self.submit(Fence(), lambda _: [])
+                effects += self.submit(Fence(), self._fenced)
                 self.block(session, self._newest_stored)
                 break
             if self._must_wait(session.inbox[0], released):
@@ -601,6 +604,10 @@ class Hub:
             released = False
             effects += self._handle(session, session.next_item())
         return effects
+
+    def _fenced(self, done: Stored | Failed) -> list[Effect]:
+        self.unproved = done if isinstance(done, Failed) else None
+        return []
 
     def _must_wait(self, item: Item, released: bool) -> bool:
         """`released`: what it waited for is answered, but others may have asked since."""

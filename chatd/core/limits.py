@@ -91,6 +91,11 @@ class Tries:
         """A try of this address has failed."""
         self._note((address, ""), now)
 
+    def failed_elsewhere(self, address: str, name: str, now: float) -> None:
+        """... which another node of a cluster has begun."""
+        self._note((address, name), now)
+        self.failed(address, now)
+
     def succeeded(self, address: str, name: str, began: float) -> None:
         """The try that began then was none to count."""
         moments = self._failed.get((address, name), [])

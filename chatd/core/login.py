@@ -85,7 +85,9 @@ def _enter_named(hub: Hub, session: Session, said: Hello, key: str) -> list[Effe
     def checked(good: bool) -> list[Effect]:
         if good:
             hub.tries.succeeded(session.address, key, began)
-        return _checked(hub, session, account if good else None)
+            return _checked(hub, session, account)
+        told = elsewhere.tell_failed(hub, session.address, key) if hub.shared else []
+        return told + _checked(hub, session, None)
 
     ticket = hub.ticket(checked)
     hub.block(session, ticket)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.js.errors import NotFoundError
 
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 PROGRAM = shutil.which("nats-server", path=SBIN)
@@ -157,6 +158,19 @@ def messages(server: Nats, stream: str) -> int:
     return asyncio.run(ask())
 
 
+def bound(server: Nats, stream: str, most: int):
+    """From now on the stream takes no more messages than that; -1: as many as come."""
+
+    async def change():
+        client = await nats.connect(server.url)
+        log = client.jetstream()
+        config = (await log.stream_info(stream)).config
+        await log.update_stream(config.evolve(max_msgs=most))
+        await client.close()
+
+    asyncio.run(change())
+
+
 def make_stream(server: Nats, name: str):
     """A stream that is no log of ours."""
 
@@ -166,3 +180,31 @@ def make_stream(server: Nats, name: str):
         await client.close()
 
     asyncio.run(make())
+
+
+def publish(server: Nats, subject: str, data: bytes) -> int:
+    """Write into a stream by hand; the place of what was written."""
+
+    async def write() -> int:
+        client = await nats.connect(server.url)
+        done = await client.jetstream().publish(subject, data)
+        await client.close()
+        return done.seq
+
+    return asyncio.run(write())
+
+
+def is_kept(server: Nats, stream: str, place: int) -> bool:
+    """Whether that message is still in the stream."""
+
+    async def ask() -> bool:
+        client = await nats.connect(server.url)
+        try:
+            await client.jetstream().get_msg(stream, place)
+        except NotFoundError:
+            return False
+        finally:
+            await client.close()
+        return True
+
+    return asyncio.run(ask())
