@@ -15,7 +15,7 @@ LEFT_OUT = {
     "faults/server_fails": "the end of one process",
     "leaving/last_word": "the order of two who quit; on two nodes there is none, `bye` comes first",
     "leaving/shutdown": "a node that stops sends its people to another one",
-    "logins/too_many_tries": "a wrong password is known to the other nodes a moment after its answer",
+    "logins/too_many_tries": "other nodes know of a wrong password a moment after its answer",
     "names/assigned_again": "each node remembers by itself who had which number",
     "wire/operators": "who stops the server stops one node",
 }
