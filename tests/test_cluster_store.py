@@ -195,6 +195,15 @@ def test_what_is_too_old_is_forgotten_by_all_and_by_who_comes_later(node):
     assert contents(late) == ["new", "newer"]
 
 
+def test_where_everything_was_forgotten_whoever_comes_later_knows_how_far_the_log_was(node):
+    one = node()
+    *_, last = answers(one, *(said(f"old{n}", ts=1) for n in range(3)))
+    answers(one, Purge(before=2))
+    settle(one)
+    late = node()
+    assert (late.purged(), late.last_seq(), contents(late)) == (last.seq, last.seq, [])
+
+
 def test_whoever_comes_later_reads_the_same(node):
     one, two = node(), node()
     ann = Account(7, "Ann", "ann", "ann", "hash", token="t")

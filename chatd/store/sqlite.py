@@ -370,8 +370,11 @@ class SqliteStore:
         old = self._db.execute(
             "SELECT seq, kind, content FROM log WHERE seq <= ? ORDER BY seq", (upto,)
         ).fetchall()
-        if not old:
+        if upto <= self._purged():
             return []
+        if upto > self._seq:  # a copy that was made later
+            self._seq = upto
+            self._go_on_behind(upto)
         if upto > self._indexed:
             self._index()
         self._db.executemany(
@@ -397,8 +400,7 @@ class SqliteStore:
             self._db.execute("DELETE FROM meta")
             for row in rows:
                 self._db.execute(INSERTS[type(row)], astuple(row))
-            self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
-            self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (seq,))
+            self._go_on_behind(seq)
             self._seq, self._indexed = seq, 0
             self._index()
             self._db.execute("COMMIT")
@@ -408,6 +410,10 @@ class SqliteStore:
             raise StoreError(f"cannot write {self.path}: {error}") from error
         finally:
             self._filled()
+
+    def _go_on_behind(self, seq: int) -> None:
+        self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
+        self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (seq,))
 
     def _filled(self) -> None:
         """Go on with what is in the file now, whether that is everything or nothing."""
