@@ -109,7 +109,9 @@ def _open_store(config: Config, folder: Path, port: int) -> Store:
         raise ConfigError(str(error)) from error
 
 
-def _open_cluster(config: Config, folder: Path, port: int) -> ClusterStore:
+def _open_cluster(
+    config: Config, folder: Path, port: int, *, filling: bool = False
+) -> ClusterStore:
     """Few starts need this, and a library that is not everywhere."""
     try:
         from chatd.cluster.records import Settings
@@ -124,6 +126,7 @@ def _open_cluster(config: Config, folder: Path, port: int) -> ClusterStore:
         replicas=config.replicas,
         settings=Settings(closed, config.guests, config.guest_name),
         where=f"{socket.gethostname()}:{port}",
+        filling=filling,
     )
 
 
@@ -236,8 +239,12 @@ def _import_into_cluster(config: Config, lines: Iterator[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="chatd-") as scratch:
         folder = Path(scratch) / "rows"
         rows = import_(folder, lines)
-        with closing(_open_cluster(config, Path(scratch), 0)) as store:
-            give(folder, store, store.wait)
+        with closing(_open_cluster(config, Path(scratch), 0, filling=True)) as store:
+            try:
+                give(folder, store, store.wait)
+                store.finish()
+            except StoreError as error:
+                raise StoreError(f"{error}; {UNFINISHED}") from error
             return f"{rows} rows imported into stream {config.stream}"
 
 
@@ -270,6 +277,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+UNFINISHED = "the import is not finished, and no chatd takes the stream like that: run it again"
 STANDARD = "-"  # standard input or output in place of a file
 LONGEST = 1 << 24  # characters of a line that is imported: a hundred times what any entry can have
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

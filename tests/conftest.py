@@ -1,6 +1,7 @@
 """What the tests share: daemons and terminals that are ended whatever happens."""
 
 from contextlib import closing
+from itertools import count
 
 import pytest
 from bench import Bench
@@ -105,6 +106,14 @@ def nats(tmp_path_factory):
 
 
 @pytest.fixture
+def own_nats(tmp_path):
+    """A server that the test may ill-treat."""
+    one = Nats(tmp_path / "nats")
+    yield one
+    one.end()
+
+
+@pytest.fixture
 def stream() -> str:
     """The name of a stream that nobody has used."""
     return f"log{next(names)}"
@@ -114,14 +123,21 @@ def stream() -> str:
 def node(nats, stream, tmp_path):
     """Makes stores that share one stream, each a node; all of them are closed with the test."""
     opened: list[ClusterStore] = []
+    folders = count()
+
+    class Closed(ClusterStore):
+        def close(self):
+            if self in opened:  # else it was refused at its start
+                opened.remove(self)
+            super().close()
 
     def begin(**more) -> ClusterStore:
-        folder = tmp_path / f"copy{len(opened)}"
-        opened.append(ClusterStore([nats.url], folder, **{"name": stream, **more}))
+        folder = tmp_path / f"copy{next(folders)}"
+        opened.append(Closed([nats.url], folder, **{"name": stream, **more}))
         return opened[-1]
 
     yield begin
-    for one in opened:
+    for one in [*opened]:
         one.close()
 
 

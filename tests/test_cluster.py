@@ -295,14 +295,6 @@ def test_the_names_of_a_node_that_was_killed_are_free_again(nodes):
 # --- NATS is slow, gone, or not what it should be -----------------------------------------------
 
 
-@pytest.fixture
-def own_nats(tmp_path):
-    """A server that the test may ill-treat."""
-    one = Nats(tmp_path / "nats")
-    yield one
-    one.end()
-
-
 def ready(node) -> tuple[int, str]:
     """What a load balancer is told."""
     with node.wire() as wire:

@@ -1,11 +1,14 @@
 """A chat moves to another keeper by the keeper's own operations, as a cluster has to take it."""
 
+from contextlib import closing
+
 import pytest
 from msgspec import structs
 from test_store_contract import put, store  # noqa: F401 - a fixture
 from test_transfer import fill, said
 
-from chatd.cli import main
+from chatd.cli import UNFINISHED, main
+from chatd.cluster.store import ClusterStore
 from chatd.core.effects import (
     Append,
     Cursor,
@@ -21,6 +24,7 @@ from chatd.core.effects import (
 from chatd.store.replay import replay
 from chatd.store.sqlite import SqliteStore
 from chatd.store.transfer import Reading, export
+from chatd.wire.errors import StoreError
 
 BIG = 7 << 20  # the number of a group that was made in a cluster; it will be 4
 
@@ -127,7 +131,7 @@ def test_a_chat_of_one_daemon_goes_on_in_a_cluster(start, nats, stream, tmp_path
     ack = wire.send("outgoing_group", group="team", content="while away", id="m").await_("ack")
     assert ack["dup"]
     assert moved_into(url, old.data, tmp_path) == 2
-    assert "there is a chat already" in capsys.readouterr().err
+    assert f"there is a stream {stream} already" in capsys.readouterr().err
 
 
 def test_what_no_store_would_have_never_gets_to_a_stream(nats, stream, tmp_path, capsys):
@@ -137,3 +141,83 @@ def test_what_no_store_would_have_never_gets_to_a_stream(nats, stream, tmp_path,
     assert "line 2 is not one of an export" in capsys.readouterr().err
     assert main(["import", "--cluster", "http://x", str(file)]) == 2
     assert "--cluster takes nats://" in capsys.readouterr().err
+
+
+# --- NATS goes away in the midst ----------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A chat as a store, which stays open, and as a file."""
+    with closing(SqliteStore(tmp_path / "before")) as before:
+        fill(before)
+        put(before, *MORE)
+        assert main(["export", "--data", str(tmp_path / "before"), str(tmp_path / "file")]) == 0
+        yield before, str(tmp_path / "file")
+
+
+@pytest.fixture
+def in_the_midst(monkeypatch):
+    """Something happens once a part of an import has come back, and perhaps more in trouble."""
+    take_in = ClusterStore.take_in
+    happening = []
+
+    def takes_in(node):
+        if happening and happening[0][0](node):
+            happening.pop(0)[1]()
+        take_in(node)
+
+    def plan(first, then=None):
+        monkeypatch.setattr(ClusterStore, "take_in", takes_in)
+        happening.append((ClusterStore.last_seq, first))
+        if then:
+            happening.append((lambda node: node._trouble, then))
+        return happening
+
+    return plan
+
+
+def is_the_same(url: str, stream: str, folder, before) -> bool:
+    with closing(ClusterStore([url], folder, name=stream)) as one:
+        return all(seen(one, account) == seen(before, account) for account in (1, 2))
+
+
+def test_an_import_goes_on_when_nats_is_back(
+    own_nats, exported, in_the_midst, tmp_path, monkeypatch
+):
+    before, file = exported
+    monkeypatch.setattr("chatd.cluster.store.STUCK", 1)  # seconds until it is in trouble
+    planned = in_the_midst(own_nats.kill, own_nats.start)
+    assert main(["import", "--cluster", f"{own_nats.url}/a", file]) == 0
+    assert not planned
+    assert is_the_same(own_nats.url, "a", tmp_path / "node", before)
+
+
+def test_what_an_import_has_left_is_served_by_nobody_and_makes_room_for_the_next(
+    own_nats, exported, in_the_midst, tmp_path, capsys, monkeypatch
+):
+    (before, file), url = exported, own_nats.url
+    monkeypatch.setattr("chatd.cluster.store.STARTING", 1)
+    in_the_midst(own_nats.kill)
+    assert main(["import", "--cluster", f"{url}/a", file]) == 2
+    told = capsys.readouterr().err
+    assert told.endswith(f"{UNFINISHED}\n")
+    assert told.count("\n") == 1
+    own_nats.start()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="a part of an import that is not finished"):
+        ClusterStore([url], tmp_path / "node", name="a")
+    assert main(["import", "--cluster", f"{url}/a", file]) == 0
+    assert is_the_same(url, "a", tmp_path / "node", before)
+    assert main(["import", "--cluster", f"{url}/a", file]) == 2
+    assert "there is a stream a already" in capsys.readouterr().err
+
+
+def test_of_two_imports_at_once_one_is_whole(nats, stream, exported, in_the_midst, tmp_path):
+    before, file = exported
+    words = ["import", "--cluster", f"{nats.url}/{stream}", file]
+    codes = []
+    in_the_midst(lambda: codes.append(main(words)))
+    codes.append(main(words))
+    assert codes == [0, 2]
+    assert is_the_same(nats.url, stream, tmp_path / "node", before)

@@ -51,6 +51,8 @@ AWAY = 2.0  # seconds without a heartbeat of the consumer: it is made anew
 BROKEN = -2  # in place of a number: none comes behind it
 CATCHING_UP = 20.0  # seconds for a new leader
 AGAIN = 0.2  # seconds between two reports that something was refused
+LOG = f"chatd, format {FORMAT}"  # what the description of a stream begins with
+FILLING = f"chatd, import of format {FORMAT}"  # ... while it has a part of one
 NO_REPLICAS = (10074, 10005)  # error codes: one server alone, or fewer than are asked for
 
 
@@ -106,12 +108,15 @@ class Log(NamedTuple):
 
 
 class Link:
-    """One connection to NATS, and the stream `name` behind it."""
+    """One connection to NATS, and the stream `name` behind it; `filling`: one that is made now."""
 
-    def __init__(self, servers: Sequence[str], name: str, origin: str) -> None:
+    def __init__(
+        self, servers: Sequence[str], name: str, origin: str, *, filling: bool = False
+    ) -> None:
         self._servers = list(servers)
         self._name = name
         self.origin = origin
+        self._kind = FILLING if filling else LOG
         self._items: deque[Item] = deque()
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop = asyncio.new_event_loop()
@@ -149,6 +154,10 @@ class Link:
         """
         log: Log = self._wait(self._open(replicas))
         return log
+
+    def finish(self) -> None:
+        """What was being filled is a log now. Raises `StoreError`."""
+        self._wait(self._asked(self._finish))
 
     def take(self, most: int) -> list[Item]:
         """What has come, at most so much of it."""
@@ -290,7 +299,7 @@ class Link:
         self._client = await self._connect()
         self._beats = f"chatd_beat.{self._name}"
         info = await self._asked(partial(self._prepare, replicas))
-        self._epoch = _epoch(info, self._name)
+        self._epoch = _epoch(info, self._name, self._kind)
         self._answers = self._client.new_inbox()
         await self._client.subscribe(self._answers, cb=self._answered)
         await self._client.subscribe(f"{self._beats}.*", cb=self._beaten)
@@ -378,22 +387,37 @@ class Link:
 
     async def _prepare(self, replicas: int) -> StreamInfo:
         await self._stream.account_info()
-        try:
-            info = await self._stream.stream_info(self._name)
-        except NotFoundError:
+        info = await self._find()
+        if info is None:
             return await self._make(replicas)
-        _epoch(info, self._name)
+        _epoch(info, self._name, self._kind)
         if replicas and replicas != info.config.num_replicas:
             config = info.config.evolve(num_replicas=replicas)
             info = await self._stream.update_stream(config)
         return info
+
+    async def _find(self) -> StreamInfo | None:
+        """The stream; what an import has left behind makes room for the next one."""
+        try:
+            info = await self._stream.stream_info(self._name)
+        except NotFoundError:
+            return None
+        if self._kind == LOG:
+            return info
+        if _described(info)[0] != FILLING:
+            raise StoreError(
+                f"there is a stream {self._name} already: import into one of its own,"
+                f" nats://HOST:PORT/NAME, or delete it (nats stream rm {self._name})"
+            )
+        await self._stream.delete_stream(self._name)
+        return None
 
     async def _make(self, replicas: int) -> StreamInfo:
         epoch = secrets.token_hex(4)
         for number in [replicas] if replicas else [3, 1]:
             config = StreamConfig(
                 name=self._name,
-                description=f"chatd, format {FORMAT}, epoch {epoch}",
+                description=f"{self._kind}, epoch {epoch}",
                 subjects=[f"{self._name}.>"],
                 storage=StorageType.FILE,
                 discard=DiscardPolicy.NEW,
@@ -402,7 +426,8 @@ class Link:
             try:
                 return await self._stream.add_stream(config)
             except APIError as error:
-                if error.err_code == 10058:  # another node was faster, with an epoch of its own
+                if error.err_code == 10058 and self._kind == LOG:
+                    # Another node was faster, with an epoch of its own.
                     return await self._stream.stream_info(self._name)
                 if replicas or number == 1 or error.err_code not in NO_REPLICAS:
                     raise
@@ -415,6 +440,15 @@ class Link:
             return None
         return found.data
 
+    async def _finish(self) -> None:
+        """Others may have it from here on."""
+        info = await self._stream.stream_info(self._name)
+        if _described(info)[1] != self._epoch:
+            raise StoreError(f"the stream {self._name} is another one now")
+        description = f"{LOG}, epoch {self._epoch}"
+        await self._stream.update_stream(info.config.evolve(description=description))
+        self._kind = LOG
+
     # --- the consumer ---------------------------------------------------------------------------
 
     def _read_on(self) -> None:
@@ -426,7 +460,7 @@ class Link:
         """Behind the last record, if it is still the same log."""
         try:
             info = await self._stream.stream_info(self._name)
-            if _epoch(info, self._name) != self._epoch:
+            if _epoch(info, self._name, self._kind) != self._epoch:
                 raise StoreError(f"the stream {self._name} is another one now")
             if info.state.last_seq < self._place:
                 self._is_behind()
@@ -514,15 +548,26 @@ def _sequence(reply: str) -> tuple[int, int, int]:
     return int(parts[first]), int(parts[first + 1]), int(parts[first + 2]) // 1_000_000
 
 
-def _epoch(info: StreamInfo, name: str) -> str:
+def _described(info: StreamInfo) -> tuple[str, str]:
+    """What the description says a stream is, and its epoch."""
+    kind, _, epoch = (info.config.description or "").partition(", epoch ")
+    return kind, epoch
+
+
+def _epoch(info: StreamInfo, name: str, wanted: str) -> str:
     """What the description says. Raises `StoreError` for a stream that is not ours."""
-    words = (info.config.description or "").partition(", epoch ")
-    if words[0] != f"chatd, format {FORMAT}" or not words[2]:
+    kind, epoch = _described(info)
+    if kind == FILLING and wanted == LOG:
+        raise StoreError(
+            f"the stream {name} of NATS has a part of an import that is not finished: wait for it,"
+            f" run chatd import again, or delete the stream (nats stream rm {name})"
+        )
+    if kind != wanted or not epoch:
         raise StoreError(
             f"the stream {name} of NATS is not a log of this chatd; name another one: "
             "nats://HOST:PORT/NAME"
         )
-    return words[2]
+    return epoch
 
 
 def _harmless(server: str) -> str:

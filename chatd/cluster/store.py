@@ -92,7 +92,8 @@ NUMBERS = 24  # bits: accounts and groups that one node can make in one life
 class ClusterStore:
     """Keeps the promise of `chatd.store.base.Store` in a stream of NATS JetStream.
 
-    The copy is in `folder`, and made anew. Raises `StoreError` where there is no such stream.
+    The copy is in `folder`, and made anew. With `filling` the stream is, too, and nobody else's
+    before `finish`. Raises `StoreError` where there is no such stream.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ClusterStore:
         replicas: int = 0,
         settings: Settings | None = None,
         where: str = "",
+        filling: bool = False,
     ) -> None:
         self._settings = settings or Settings()
         self._folder = folder
@@ -124,7 +126,7 @@ class ClusterStore:
         self._shown = False  # whether somebody is told what others do
         self.commits = 0
         self.origin = secrets.token_hex(4)
-        self._link = Link(servers, name, self.origin)
+        self._link = Link(servers, name, self.origin, filling=filling)
         self._copy: SqliteStore | None = None
         self._lock = -1
         try:
@@ -159,11 +161,23 @@ class ClusterStore:
         self._watch()
 
     def wait(self) -> None:
-        """Take in what comes next, where there is no loop that does. Raises `StoreError`."""
-        if self._stuck > STARTING or self._trouble.startswith(GONE):
-            raise StoreError(self._trouble or "NATS does not bring back what is published")
-        self._link.wait()
-        self.take_in()
+        """Take in what comes next, where there is no loop that does, and the end of any trouble.
+
+        Raises `StoreError` where that takes too long.
+        """
+        began = self._ticks
+        while True:
+            seconds = max(self._stuck, self._ticks - began)
+            if seconds > STARTING or self._trouble.startswith(GONE):
+                raise StoreError(self._trouble or "NATS does not bring back what is published")
+            self._link.wait()
+            self.take_in()
+            if not self._trouble:
+                return
+
+    def finish(self) -> None:
+        """The stream is filled: from here on it is a log for everybody. Raises `StoreError`."""
+        self._link.finish()
 
     def _check_others(self) -> None:
         """Nodes with other settings may have died lately: for so long they are waited for."""

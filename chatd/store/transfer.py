@@ -148,18 +148,10 @@ def move(lines: Iterable[str], store: Movable, epoch: str = "") -> int:
 
 
 def give(folder: Path, store: Store, wait: Callable[[], None]) -> None:
-    """Fill any empty store with that of a folder, by its own operations: see `replay`.
-
-    Raises `StoreError`; what the store has taken by then stays in it.
-    """
-    if store.last_seq() or store.accounts():
-        raise StoreError("there is a chat already; import into a stream of its own")
+    """Fill an empty store with that of a folder, by its own operations: see `replay`."""
     reading = Reading(export(folder))
     reading.head()
-    try:
-        replay(reading.rows(), store, wait)
-    except StoreError as error:
-        raise StoreError(f"{error}; a part of the chat is there now: delete the stream") from error
+    replay(reading.rows(), store, wait)
 
 
 class Reading:
