@@ -23,7 +23,7 @@ from chatd.passwords import set_password
 from chatd.store.base import Store
 from chatd.store.memory import MemoryStore
 from chatd.store.sqlite import SqliteStore
-from chatd.store.transfer import backup, export, give, import_
+from chatd.store.transfer import about, backup, export, give, import_
 from chatd.upgrade import DOOR, Retired, Start, request, succeed
 from chatd.wire.errors import ChatError, ConfigError, StoreError
 
@@ -197,6 +197,7 @@ def _read_password() -> str:
 def export_store(words: Sequence[str]) -> int:
     """Everything stored, as JSON lines; `chatd export FILE`."""
     file, folder = parse_transfer("export", words)
+    _say_how_far(folder)
     if file == STANDARD:
         sys.stdout.writelines(line + "\n" for line in export(folder))
         return 0
@@ -259,8 +260,16 @@ def backup_store(words: Sequence[str]) -> int:
     file, folder = parse_transfer("backup", words)
     if file == STANDARD:
         raise ConfigError("a backup is a database and needs a file of its own; see chatd export")
+    _say_how_far(folder)
     backup(folder, Path(file))
     return 0
+
+
+def _say_how_far(folder: Path) -> None:
+    """A copy may lack the end: only a person knows whether that was the last of its nodes."""
+    told = about(folder)
+    if told:
+        print(f"chatd: {told}", file=sys.stderr)
 
 
 def _write_or_remove(lines: TextIO, folder: Path) -> None:

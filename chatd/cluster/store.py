@@ -7,6 +7,7 @@ its own that is emptied at each start. Nothing is answered before it has come ba
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -73,10 +74,10 @@ from chatd.core.effects import (
     Went,
 )
 from chatd.store.memory import again
-from chatd.store.sqlite import SqliteStore, lock
+from chatd.store.sqlite import COPY, FILE, WHOLE, SqliteStore, lock
 from chatd.wire.errors import ErrorCode, StoreError
 
-COPY, NODE = "copy", "node"  # in the data folder: the log as read, and the name of this node
+NODE = "node"  # in the data folder: the name of this node
 AT_ONCE = 2000  # records applied in one turn: about 50 ms
 BOUND = 10_000  # records that have not come back: about two seconds of what one node can send
 BYTES = 32 * 1024 * 1024  # ... of so many bytes
@@ -84,6 +85,7 @@ STUCK = 2  # seconds without a record coming back: they are sent again
 SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
 STARTING = 30  # ... at the start
+ENDING = 2  # ... at the end
 NO_ECHO = "NATS does not bring back what is published: has it a quorum?"
 GONE = "the stream"  # the beginning of a trouble that has no end
 NUMBERS = 24  # bits: accounts and groups that one node can make in one life
@@ -135,7 +137,7 @@ class ClusterStore:
             if log.forgotten is not None:
                 self._book.forgotten = decode(log.forgotten).what.upto  # type: ignore[union-attr]
             self.about = f"data: stream {name} of NATS, {_number(log.replicas)}; copy: {folder}"
-            self._lock, self._copy = _empty_copy(folder)
+            self._lock, self._copy = _empty_copy(folder, self.epoch)
             self._begin()
         except BaseException:
             self.close()
@@ -159,6 +161,7 @@ class ClusterStore:
         self._shown = True
         self._done.clear()
         self._watch()
+        self.copy.note("epoch", self.epoch)
 
     def wait(self) -> None:
         """Take in what comes next, where there is no loop that does, and the end of any trouble.
@@ -626,12 +629,23 @@ class ClusterStore:
             self._publish(Dead(self.origin), Touch(), [])
             self._send()
             self._link.delete(self._useless)
-        self._shown = False
+            self._shown = False
+            with contextlib.suppress(StoreError):
+                self._read_to_the_end()
         self._link.close()
         if self._copy is not None:
             self._copy.close()
             self._copy = None
             os.close(self._lock)
+
+    def _read_to_the_end(self) -> None:
+        """Up to our own death, if NATS has it in time; then it is known whether anybody is left."""
+        end = self._ticks + ENDING
+        while self._others.waiting and not self._trouble and self._ticks < end:
+            self._link.wait()
+            self.take_in()
+        if not self._others.waiting and not self._book.nodes:
+            self.copy.note("copy", WHOLE)
 
 
 def _in_vain(one: Waiting, ticket: int) -> Outrun | Failed:
@@ -646,15 +660,32 @@ def _number(replicas: int) -> str:
     return f"{replicas} replicas" if replicas > 1 else "1 replica"
 
 
-def _empty_copy(folder: Path) -> tuple[int, SqliteStore]:
-    """The lock on the folder, and a new copy in it."""
+def _empty_copy(folder: Path, epoch: str) -> tuple[int, SqliteStore]:
+    """The lock on the folder, and a new copy in it, where there is none of another log."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _spare(folder, epoch)
         held = lock(folder)
         shutil.rmtree(folder / COPY, ignore_errors=True)
     except OSError as error:
         raise StoreError(f"cannot use {folder}: {error}") from error
     return held, SqliteStore(folder / COPY, durable=False)
+
+
+def _spare(folder: Path, epoch: str) -> None:
+    """Of a log that is lost this copy may be all that is left. Raises `StoreError`."""
+    if not (folder / COPY / FILE).is_file():
+        return
+    try:
+        with contextlib.closing(SqliteStore(folder / COPY, durable=False)) as before:
+            other = before.epoch not in ("", epoch) and (before.last_seq() or before.accounts())
+    except StoreError:  # in use, or broken by a power failure: no disk was waited for
+        return
+    if other:
+        raise StoreError(
+            f"{folder} has a copy of another log than this stream is: name another --data, or keep"
+            f" it with `chatd export --data {folder} FILE` and remove {folder / COPY}"
+        )
 
 
 SUBMIT: dict[type, Callable[[ClusterStore, int, Any], None]] = {

@@ -70,6 +70,8 @@ MOVE_CURSOR = (
 )
 Kept = TypeVar("Kept")
 FILE = "chat.db"
+COPY = "copy"  # the folder in which a node of a cluster has it
+WHOLE = "whole"  # such a copy when no node was left that could have said more
 WAL = 1010 * 4120  # bytes: a thousand pages, and those of one more turn
 UNINDEXED = 500  # entries whose words wait for the index at most: about 2 ms
 PURGED_AT_ONCE = 2000  # entries: about 20 ms, in which nobody is answered
@@ -92,7 +94,7 @@ class SqliteStore:
     """Keeps the promise of `chatd.store.base.Store` in `folder`, which it makes (mode 0700).
 
     Raises `StoreError` where the folder or the file cannot be used. What is not `durable` is a copy
-    of something else, and waits for no disk.
+    of something else, and waits for no disk; it has no epoch before it is told.
     """
 
     about = ""
@@ -128,11 +130,25 @@ class SqliteStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
         migrate(self._db)
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
+        first = ("epoch", secrets.token_hex(4)) if self._durable else ("copy", "")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", first)
+        if self._durable:  # made from a copy, as by a backup
+            self._db.execute("DELETE FROM meta WHERE key = 'copy'")
 
     def _read_epoch(self) -> str:
-        (epoch,) = self._db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-        return str(epoch)
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        return str(row[0]) if row else ""
+
+    def note(self, key: str, value: str) -> None:
+        """Say something of a copy as a whole: its `epoch`, or what it is a `copy` of.
+
+        Raises `StoreError`.
+        """
+        try:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self.epoch = self._read_epoch()
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot write {self.path}: {error}") from error
 
     def _read_indexed(self) -> int:
         (upto,) = self._db.execute("SELECT upto FROM indexed").fetchone()

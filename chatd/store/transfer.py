@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,7 @@ from chatd.store.base import Store
 from chatd.store.migrations import MIGRATIONS
 from chatd.store.replay import replay
 from chatd.store.rows import (
+    LAST_MOMENT,
     TABLES,
     AccountRow,
     AnyRow,
@@ -33,7 +35,7 @@ from chatd.store.rows import (
     Place,
     RoomRow,
 )
-from chatd.store.sqlite import FILE, SqliteStore
+from chatd.store.sqlite import COPY, FILE, WHOLE, SqliteStore
 from chatd.wire.errors import StoreError
 from chatd.wire.text import harmless
 
@@ -47,6 +49,12 @@ ORDER = {  # what makes the order of a table's rows the same every time
     "log": "seq",
 }
 FACTS = ("epoch", "purged")  # what else stands in `meta` is the keeper's own business
+MOMENT = "%Y-%m-%d %H:%M:%S UTC"
+ALL = "its node was the last to end, and nothing is missing unless one was started since"
+SO_FAR = (
+    "as far as its node has read; where others went on, take the copy of the last one to end, or"
+    " import with --new-epoch"
+)
 WRONG = (msgspec.MsgspecError, ValueError, RecursionError)  # what reading a line can raise
 
 
@@ -66,6 +74,7 @@ def export(folder: Path) -> Iterator[str]:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version != len(MIGRATIONS):
                 raise StoreError(f"it has format {version}; start this chatd on it once")
+            _check_whole(database)
             yield _encoded(Head(FORMAT, _sequence(database), _count(database)))
             for table, kind in TABLES.items():
                 for row in _select(database, table, ", ".join(kind.__struct_fields__)):
@@ -99,6 +108,7 @@ def backup(folder: Path, target: Path) -> None:
         raise StoreError(f"{target} exists; choose another name")
     with closing(_open_to_read(folder)) as source:
         try:
+            _check_whole(source)
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             with closing(sqlite3.connect(target)) as copy:
                 source.backup(copy)
@@ -108,10 +118,61 @@ def backup(folder: Path, target: Path) -> None:
 
 
 def _open_to_read(folder: Path) -> sqlite3.Connection:
-    path = folder / FILE
-    if not path.is_file():
-        raise StoreError(f"there is no {path}; name the data folder with --data")
+    path = _find(folder)
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def _find(folder: Path) -> Path:
+    """The database of a daemon; of a node of a cluster that of its copy. Raises `StoreError`."""
+    own, copy = folder / FILE, folder / COPY / FILE
+    if own.is_file() and copy.is_file():
+        raise StoreError(
+            f"{folder} has a chat of its own and, in {copy.parent}, the copy of a cluster's: name"
+            " that one with --data, or move it elsewhere to have the other"
+        )
+    if not own.is_file() and not copy.is_file():
+        raise StoreError(f"there is no {own}; name the data folder with --data")
+    return own if own.is_file() else copy
+
+
+def _fact(database: sqlite3.Connection, key: str) -> str | None:
+    row = database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _check_whole(database: sqlite3.Connection) -> None:
+    if _fact(database, "epoch") is None:
+        raise StoreError(
+            "this copy of a cluster's log has only a part of it: its node is starting, or has ended"
+            " before it had read everything; take that of another node, or start it once more"
+        )
+
+
+def about(folder: Path) -> str:
+    """How far a copy goes, for whoever takes it for the log; "" for what is no copy.
+
+    Raises `StoreError`.
+    """
+    with closing(_open_to_read(folder)) as database:
+        try:
+            _check_whole(database)
+            copy = _fact(database, "copy")
+            last = _last(database)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot read {folder}: {error}") from error
+    if copy is None:
+        return ""
+    return f"a copy of a cluster's log, up to {last}: {ALL if copy == WHOLE else SO_FAR}"
+
+
+def _last(database: sqlite3.Connection) -> str:
+    """The newest entry, for people."""
+    seq = _sequence(database)
+    found = database.execute(
+        "SELECT ts FROM log WHERE seq = ? AND ts BETWEEN 0 AND ?", (seq, LAST_MOMENT)
+    ).fetchone()
+    when = f" of {time.strftime(MOMENT, time.gmtime(found[0] // 1000))}" if found else ""
+    return f"entry {seq}{when}"
 
 
 # --- in -----------------------------------------------------------------------------------------
