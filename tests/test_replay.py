@@ -213,11 +213,14 @@ def test_what_an_import_has_left_is_served_by_nobody_and_makes_room_for_the_next
     assert "there is a stream a already" in capsys.readouterr().err
 
 
-def test_of_two_imports_at_once_one_is_whole(nats, stream, exported, in_the_midst, tmp_path):
+def test_of_two_imports_at_once_one_is_whole(
+    nats, stream, exported, in_the_midst, tmp_path, capsys
+):
     before, file = exported
     words = ["import", "--cluster", f"{nats.url}/{stream}", file]
     codes = []
     in_the_midst(lambda: codes.append(main(words)))
     codes.append(main(words))
     assert codes == [0, 2]
+    assert f"the stream {stream} is another one now" in capsys.readouterr().err
     assert is_the_same(nats.url, stream, tmp_path / "node", before)

@@ -460,7 +460,7 @@ class Link:
         """Behind the last record, if it is still the same log."""
         try:
             info = await self._stream.stream_info(self._name)
-            if _epoch(info, self._name, self._kind) != self._epoch:
+            if _described(info)[1] != self._epoch:
                 raise StoreError(f"the stream {self._name} is another one now")
             if info.state.last_seq < self._place:
                 self._is_behind()
