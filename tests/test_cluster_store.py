@@ -4,7 +4,7 @@ from peers.nats import is_kept, messages, publish
 from ready import readable
 from support import PATIENCE
 
-from chatd.cluster.records import Put, Record, encode, tail
+from chatd.cluster.records import Arrive, Put, Record, Settings, encode, tail
 from chatd.cluster.store import ClusterStore
 from chatd.core.effects import (
     Account,
@@ -146,8 +146,9 @@ def test_what_has_lost_is_deleted_though_its_node_is_dead(node, nats, stream):
     """Who reads the stream later does not see what it lost against, if that was replaced."""
     one = node()
     answers(one, PutAccount(Account(7, "Ann", "ann", "ann")))
-    lost = Record("dead", 1, one.last_seq(), Put(PutAccount(Account(8, "Eve", "ann", "ann"))))
-    place = publish(nats, f"{stream}.{tail(lost)}", encode(lost))
+    there = Record("other", 1, 0, Arrive(Settings(), "it dies at once"))
+    lost = Record("other", 2, 0, Put(PutAccount(Account(8, "Eve", "ann", "ann"))))
+    place = [publish(nats, f"{stream}.{tail(each)}", encode(each)) for each in (there, lost)][-1]
     settle(one)
     assert [each.name for each in one.accounts()] == ["Ann"]
     while is_kept(nats, stream, place):

@@ -376,12 +376,18 @@ class Link:
             raise StoreError("JetStream does not answer: is there a quorum of its nodes?") from None
 
     async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        wrong: NotFoundError | None = None
         try:
             for seconds in ANSWERS:
                 self._stream: JetStreamContext = self._client.jetstream(timeout=seconds)
-                with contextlib.suppress(TimeoutError):
+                try:
                     return await request()
-            raise TimeoutError
+                except TimeoutError:
+                    continue
+                except NotFoundError as error:
+                    wrong = error  # where another node makes it just now, not all know of it yet
+                await asyncio.sleep(seconds)
+            raise wrong or TimeoutError
         finally:
             self._stream = self._client.jetstream(timeout=ANSWERS[-1])
 

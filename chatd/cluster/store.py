@@ -11,8 +11,9 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,9 @@ SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
 STARTING = 30  # ... at the start
 ENDING = 2  # ... at the end
+# Seconds until a record that says nothing any more is deleted. Longer than any node reads behind
+# the others: whether a node is dead depends on all that it has published, also on a fence.
+KEPT = 60
 NO_ECHO = "NATS does not bring back what is published: has it a quorum?"
 GONE = "the stream"  # the beginning of a trouble that has no end
 NUMBERS = 24  # bits: accounts and groups that one node can make in one life
@@ -122,7 +126,8 @@ class ClusterStore:
         self._sent_again = False  # ... in which everything was sent again
         self._refused = ""  # ... in which NATS said this
         self._trouble = ""
-        self._useless: list[int] = []  # places that say nothing any more
+        # Places that say nothing any more, of each of the last seconds.
+        self._useless: deque[list[int]] = deque([] for _ in range(KEPT))
         self._overtaken = Overtaken()
         self._ticks = 0
         self._shown = False  # whether somebody is told what others do
@@ -347,11 +352,11 @@ class ClusterStore:
         if ruling is Ruling.TRUE:
             APPLY[type(record.what)](self, item.place, record, own)
             superseded = self._book.superseded(item.place, record)
-            self._useless += superseded if record.origin == self.origin else []
+            self._useless[-1] += superseded if record.origin == self.origin else []
             return
-        if record.origin == self.origin or not record.is_message:
-            # By all who read it: its node may die before it does so, and to who comes later it
-            # would be true when what it lost against has been replaced.
+        if record.origin == self.origin or ruling is Ruling.OUTRUN or isinstance(record.what, Dead):
+            # What has lost by all who read it: its node may die before it does so, and to who comes
+            # later it would be true when what it lost against has been replaced.
             self._link.delete([item.place])
         if record.origin == self.origin and ruling is Ruling.EARLY and not self._sent_again:
             self._send_again()
@@ -453,7 +458,7 @@ class ClusterStore:
         assert isinstance(record.what, Moving)
         self.copy.submit(0, record.what.moves)
         if own:
-            self._useless += self._overtaken.add(place, record.what.moves)
+            self._useless[-1] += self._overtaken.add(place, record.what.moves)
             self._stored(own)
         else:
             self._tell(Moved(record.what.moves))
@@ -465,14 +470,14 @@ class ClusterStore:
             self._stored(own)
             # Anybody can cause these, as often as they like; the others wait for who is behind.
             passing = record.what.order.kind in ("probe", "failed")
-            self._useless += [place] if passing else []
+            self._useless[-1] += [place] if passing else []
         else:
             self._tell(Ordered(record.what.order))
 
     def apply_fencing(self, place: int, record: Record, own: Waiting | None) -> None:
         """Everything before it is applied."""
         if own:
-            self._useless.append(place)
+            self._useless[-1].append(place)
             self._answer_fence(own)
 
     def _answer_fence(self, own: Waiting) -> None:
@@ -561,8 +566,8 @@ class ClusterStore:
         self._stuck = self._stuck + 1 if waiting or item.trouble else 0
         if waiting and self._stuck % STUCK == 0:
             self._send_again()
-        useless, self._useless = self._useless, []
-        self._link.delete(useless)
+        self._useless.append([])
+        self._link.delete(self._useless.popleft())
         trouble = item.trouble if item.last_words or self._stuck > STUCK else ""
         if not trouble and waiting and self._stuck >= SILENT:
             trouble = self._refused or NO_ECHO
@@ -628,7 +633,7 @@ class ClusterStore:
         if self._shown:
             self._publish(Dead(self.origin), Touch(), [])
             self._send()
-            self._link.delete(self._useless)
+            self._link.delete(chain.from_iterable(self._useless))
             self._shown = False
             with contextlib.suppress(StoreError):
                 self._read_to_the_end()
