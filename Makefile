@@ -31,12 +31,6 @@ help:            ## what can be made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-# The package has no other name on Debian; who has it from elsewhere needs nothing.
-.venv/nats.stamp: .venv/run.stamp
-	PATH=$$PATH:/usr/sbin:/usr/local/sbin command -v nats-server > /dev/null \
-		|| { apt-get update -qq && apt-get install -y -qq nats-server; }
-	@touch $@
-
 .venv/fuzz.stamp: .venv/dev.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@touch $@
@@ -65,16 +59,16 @@ bench-startup: .venv/run.stamp  ## how long the shell takes to start, beside `im
 bench-hostile: .venv/run.stamp  ## what the healthy feel of the frozen, silent, flooding and fuzzing
 	$(BIN)/python -m benchmarks.hostile $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
 
-bench-cluster: .venv/dev.stamp .venv/nats.stamp ## one node and three nodes of a cluster beside one daemon on SQLite
+bench-cluster: .venv/dev.stamp ## one node and three nodes of a cluster beside one daemon on SQLite
 	$(BIN)/python -m benchmarks.cluster $(if $(BENCH),$(BENCH),--results benchmarks/RESULTS.md)
 
 faults: .venv/dev.stamp ## kill, cut and stall real processes; nothing may be lost
 	$(BIN)/python tests/faults --seed $(SEED)
 
-cluster-test: .venv/dev.stamp .venv/nats.stamp ## the scenarios against three daemons and three NATS nodes
+cluster-test: .venv/dev.stamp ## the scenarios against three daemons and three NATS nodes
 	$(BIN)/python tests/cluster -j $(JOBS) $(CLUSTER)
 
-cluster-faults: .venv/dev.stamp .venv/nats.stamp ## kill, freeze and cut off each node of a cluster; nothing may be lost
+cluster-faults: .venv/dev.stamp ## kill, freeze and cut off each node of a cluster; nothing may be lost
 	$(BIN)/python tests/cluster/faults.py --rounds $(BLOWS) --seed $(SEED)
 
 properties: .venv/dev.stamp ## what holds of whatever is drawn, with ten times the examples

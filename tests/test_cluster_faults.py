@@ -1,6 +1,7 @@
 """Three servers of NATS, three daemons: each may go, and nothing acknowledged goes with it."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import pytest
 from peers.nats import Nats, NatsCluster, make_stream
 from support import one_error, run_chatd
 
+from chatd.cluster import link
 from chatd.cluster.records import Settings
 from chatd.cluster.store import ClusterStore
 from chatd.config import parse
@@ -137,6 +139,12 @@ def test_a_daemon_that_cannot_start_says_why_in_one_line(tmp_path):
     finally:
         plain.end()
     assert one_error(done) == "chatd: NATS runs without JetStream: nats-server -js"
+
+
+def test_a_nats_that_is_too_old_is_told(nats, stream, tmp_path, monkeypatch):
+    monkeypatch.setattr(link, "NEEDED", (99, 0, 1))
+    said = refused(f"{nats.url}/{stream}", tmp_path)
+    assert re.search(r"has version 2\.\d+\.\d+; 99\.0\.1 or newer is needed", said)
 
 
 def test_more_replicas_than_servers_are_told(nats, stream, tmp_path):

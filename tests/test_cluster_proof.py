@@ -49,7 +49,7 @@ def test_what_is_played_and_what_is_left_out_exist():
 
 def test_nothing_acknowledged_is_lost_when_a_daemon_is_killed():
     if PROGRAM is None:
-        pytest.skip("nats-server is not installed: apt-get install nats-server")
+        pytest.skip("nats-server is not installed: make .venv/dev.stamp")
     small = ("--rounds", "1", "--messages", "60", "--clients", "3", "--outage", "1")
     done = subprocess.run(
         [sys.executable, CLUSTER / "faults.py", *small],

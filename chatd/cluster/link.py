@@ -39,7 +39,9 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from chatd.cluster.records import FORMAT
 from chatd.wire.errors import StoreError
 
-NEEDED = (2, 9)  # version of the server
+# Version of the server. With 2.9.10 three replicas lose what they have stored: a leader that was
+# cut off comes back with entries of its own, and some of what is acknowledged then is in it alone.
+NEEDED = (2, 10, 27)
 CONNECTING = 5.0  # seconds for the first connection
 # Seconds for one answer of JetStream. A stream that has no leader yet, because another node makes
 # it just now, gives none, and is asked again.
@@ -328,10 +330,15 @@ class Link:
         except (AuthorizationError, OSError, TimeoutError, ValueError, nats.errors.Error) as error:
             why = self._wrong or str(error) or "no answer"
             raise StoreError(f"cannot reach NATS at {where}: {why}") from None
-        version = client.connected_server_version
-        if (version.major, version.minor) < NEEDED:
+        it = client.connected_server_version
+        version = (it.major, it.minor, it.patch)
+        if version < NEEDED:
             await client.close()
-            raise StoreError(f"NATS at {where} has version {version}; 2.9 or newer is needed")
+            has, needed = (".".join(map(str, one)) for one in (version, NEEDED))
+            raise StoreError(
+                f"NATS at {where} has version {has}; {needed} or newer is needed, since older ones"
+                " may lose what they have stored"
+            )
         return client
 
     async def _failed(self, error: Exception) -> None:
@@ -376,7 +383,6 @@ class Link:
             raise StoreError("JetStream does not answer: is there a quorum of its nodes?") from None
 
     async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        wrong: NotFoundError | None = None
         try:
             for seconds in ANSWERS:
                 self._stream: JetStreamContext = self._client.jetstream(timeout=seconds)
@@ -384,10 +390,9 @@ class Link:
                     return await request()
                 except TimeoutError:
                     continue
-                except NotFoundError as error:
-                    wrong = error  # where another node makes it just now, not all know of it yet
-                await asyncio.sleep(seconds)
-            raise wrong or TimeoutError
+                except NotFoundError:  # another node makes it just now, and not all know of it yet
+                    await asyncio.sleep(seconds)
+            raise TimeoutError
         finally:
             self._stream = self._client.jetstream(timeout=ANSWERS[-1])
 

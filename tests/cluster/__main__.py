@@ -64,7 +64,7 @@ async def play(url: str, machines: list, streams: Path, words: list[str]) -> int
 def main() -> int:
     args, more = parse()
     if PROGRAM is None:
-        print("nats-server is not installed: apt-get install nats-server", file=sys.stderr)
+        print("nats-server is not installed: make .venv/dev.stamp", file=sys.stderr)
         return 3
     move_apart()
     chosen = [str(SCENARIOS / path) for path in (TELLING if args.telling else applicable())]

@@ -291,7 +291,7 @@ async def prove(args: argparse.Namespace, network: Network, folder: Path, stack:
 def main() -> int:
     args = parse()
     if PROGRAM is None:
-        print("nats-server is not installed: apt-get install nats-server", file=sys.stderr)
+        print("nats-server is not installed: make .venv/dev.stamp", file=sys.stderr)
         return 3
     move_apart()
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder, ExitStack() as stack:

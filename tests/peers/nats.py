@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from itertools import count
@@ -16,8 +17,9 @@ import nats
 import pytest
 from nats.js.errors import NotFoundError
 
-SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-PROGRAM = shutil.which("nats-server", path=SBIN)
+# Beside this Python; the tests of somebody who packages us may bring another one.
+HERE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+PROGRAM = shutil.which("nats-server", path=HERE)
 PATIENCE = 40.0  # seconds
 names = count(1)  # of streams: each test has one of its own
 
@@ -30,7 +32,7 @@ class Nats:
     ):
         """`before` stands in front of its command: what brings it into the network of `host`."""
         if PROGRAM is None:
-            pytest.skip("nats-server is not installed: apt-get install nats-server")
+            pytest.skip("nats-server is not installed: make .venv/dev.stamp")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._words = [*words, *(["-js", "-sd", str(folder)] if jetstream else [])]
