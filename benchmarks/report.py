@@ -208,7 +208,7 @@ def about(result: Result) -> str:
     )
 
 
-NO_VERSION = ("memory", "relay", "one", "three")
+NO_VERSION = ("memory", "relay", "one", "three", "lazy")
 
 
 def as_markdown(result: Result) -> str:

@@ -28,14 +28,25 @@ class Nats:
     """One server on a free port; it can be killed, frozen and started again on what it has kept."""
 
     def __init__(
-        self, folder: Path, *words: str, jetstream: bool = True, host: str = "127.0.0.1", before=()
+        self,
+        folder: Path,
+        *words: str,
+        jetstream: bool = True,
+        host: str = "127.0.0.1",
+        before=(),
+        sync="2m",
     ):
-        """`before` stands in front of its command: what brings it into the network of `host`."""
+        """`before` stands in front of its command: what brings it into the network of `host`.
+
+        `sync` is how often it syncs its files: `always` is before it answers.
+        """
         if PROGRAM is None:
             pytest.skip("nats-server is not installed: make .venv/dev.stamp")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._words = [*words, *(["-js", "-sd", str(folder)] if jetstream else [])]
+        settings = folder / "nats.conf"
+        settings.write_text(f'jetstream {{ store_dir: "{folder}", sync_interval: "{sync}" }}')
+        self._words = [*words, *(["-c", str(settings)] if jetstream else [])]
         self.host, self._before = host, before
         self.port = 0
         self.process: subprocess.Popen | None = None
@@ -97,7 +108,7 @@ def free_port() -> int:
 class NatsCluster:
     """Three servers that replicate for each other; each tells its health on a port of its own."""
 
-    def __init__(self, folder: Path, machines=(("127.0.0.1", ()),) * 3):
+    def __init__(self, folder: Path, machines=(("127.0.0.1", ()),) * 3, sync="2m"):
         """`machines` are the address of each, and what brings a command there."""
         routes = [f"nats://{host}:{free_port()}" for host, _ in machines]
         named = ["-cluster_name", "test", "-routes", ",".join(routes)]
@@ -109,6 +120,7 @@ class NatsCluster:
                 *("-m", str(self._monitors[n])),
                 host=machines[n][0],
                 before=machines[n][1],
+                sync=sync,
             )
             for n, route in enumerate(routes)
         ]
