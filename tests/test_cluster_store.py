@@ -205,6 +205,13 @@ def test_where_everything_was_forgotten_whoever_comes_later_knows_how_far_the_lo
     assert (late.purged(), late.last_seq(), contents(late)) == (last.seq, last.seq, [])
 
 
+def test_of_several_servers_the_first_is_gone_to(nats, own_nats, stream, tmp_path):
+    for n in range(5):  # chance would find it once or twice
+        name = f"{stream}-{n}"
+        ClusterStore([own_nats.url, nats.url], tmp_path / name, name=name).close()
+        assert messages(own_nats, name) > 0
+
+
 def test_whoever_comes_later_reads_the_same(node):
     one, two = node(), node()
     ann = Account(7, "Ann", "ann", "ann", "hash", token="t")

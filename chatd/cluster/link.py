@@ -324,6 +324,7 @@ class Link:
                 max_reconnect_attempts=-1,
                 ping_interval=2,
                 max_outstanding_pings=2,
+                dont_randomize=True,  # the first that is named is on the own machine
                 pending_size=0,
             )
             client = await asyncio.wait_for(connecting, CONNECTING)
