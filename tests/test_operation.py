@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import convert
+from peers.nats import PROGRAM
 from ruamel.yaml import YAML
 from support import PATIENCE, one_error, run_chatd
 
@@ -240,3 +241,30 @@ def test_the_page_names_every_metric_and_its_alerts_use_no_other(chatd):
     for rule in alerts["groups"][0]["rules"]:
         used = set(re.findall(r"\bchatd_[a-z_]+", rule["expr"]))
         assert {name.removesuffix("_bucket") for name in used} <= there
+
+
+def of_nats() -> str:
+    """What the page has NATS read."""
+    (text,) = blocks("conf")
+    return text
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="no nats-server here: apt-get install nats-server")
+def test_nats_takes_the_configuration_that_the_page_shows(tmp_path):
+    path = tmp_path / "nats-server.conf"
+    path.write_text(of_nats())
+    done = subprocess.run([PROGRAM, "-t", "-c", path], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_node_of_the_page_knows_its_own_nats_first_and_then_all_of_them():
+    (options,) = re.findall(r'^CHATD_OPTIONS="(.*--cluster .*)"$', PAGE, re.MULTILINE)
+    config = parse(["8000", *shlex.split(options)])
+    user, password = re.search(
+        r'^authorization { user: (\w+), password: "(\w+)" }', of_nats(), re.M
+    ).groups()
+    hosts = re.findall(r"@(\w+):6222", of_nats())
+    assert config.cluster == tuple(
+        f"nats://{user}:{password}@{one}:4222" for one in ["localhost", *hosts]
+    )
+    assert config.replicas == len(hosts) == 3
