@@ -249,7 +249,7 @@ def of_nats() -> str:
     return text
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="no nats-server here: apt-get install nats-server")
+@pytest.mark.skipif(PROGRAM is None, reason="no nats-server here")
 def test_nats_takes_the_configuration_that_the_page_shows(tmp_path):
     path = tmp_path / "nats-server.conf"
     path.write_text(of_nats())
