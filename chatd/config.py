@@ -197,7 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", help="folder of the log and the accounts")
     add("--store", choices=StoreKind.__args__, default="sqlite",  # type: ignore[attr-defined]
         help="memory keeps nothing beyond this run: for measuring (default: sqlite)")  # fmt: skip
-    _add_cluster(parser)
+    _add_cluster(parser, " (or by CHATD_CLUSTER)")
+    # With a password in it: arguments are seen by everybody on the machine.
+    parser.set_defaults(cluster=os.environ.get("CHATD_CLUSTER", ""))
     add(
         "--log", type=Path, metavar="FILE", help="log file (default: server.log in the data folder)"
     )
@@ -227,10 +229,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
+def _add_cluster(parser: argparse.ArgumentParser, otherwise: str = "") -> None:
     add = parser.add_argument
     add("--cluster", default="", metavar="NATS",
-        help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log")  # fmt: skip
+        help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log"
+        + otherwise)  # fmt: skip
     add("--replicas", default="0", metavar="N",
         help="copies of that log (default: 3 where NATS has so many servers, else 1)")  # fmt: skip
 

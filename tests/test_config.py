@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.config import Config, parse, read_limits
+from chatd.config import Config, parse, parse_import, read_limits
 from chatd.core.limits import Limits
 from chatd.net.loop import SELECTORS
 from chatd.wire.errors import ConfigError
@@ -12,6 +12,7 @@ from chatd.wire.errors import ConfigError
 
 def test_without_arguments_it_is_port_8000_open_to_all(monkeypatch):
     monkeypatch.delenv("CHATD_SELECTOR", raising=False)
+    monkeypatch.delenv("CHATD_CLUSTER", raising=False)
     assert parse([]) == Config()
     assert parse([]).port == 8000
 
@@ -100,6 +101,13 @@ def test_every_selector_of_this_machine_can_be_named(name: str):
 def test_the_data_folder_is_one_per_port_unless_named(tmp_path):
     assert parse(["--data", str(tmp_path)]).data_for(8000) == tmp_path
     assert parse([]).data_for(8001) != parse([]).data_for(8002)
+
+
+def test_the_environment_may_name_the_cluster_out_of_sight_of_others(monkeypatch):
+    monkeypatch.setenv("CHATD_CLUSTER", "nats://me:secret@here/work")
+    assert parse([]).cluster == ("nats://me:secret@here",)
+    assert parse(["--cluster", "nats://there"]).cluster == ("nats://there",)
+    assert parse_import(["FILE"]).config.cluster == ()  # that is asked for by name
 
 
 def test_the_environment_may_name_the_selector_for_a_whole_run_of_tests(monkeypatch):

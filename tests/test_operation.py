@@ -257,8 +257,9 @@ def test_nats_takes_the_configuration_that_the_page_shows(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_each_node_of_the_page_knows_its_own_nats_first_and_then_all_of_them():
-    (options,) = re.findall(r'^CHATD_OPTIONS="(.*--cluster .*)"$', PAGE, re.MULTILINE)
+def test_each_node_of_the_page_knows_its_own_nats_first_and_then_all_of_them(monkeypatch):
+    (options,) = re.findall(r'^CHATD_OPTIONS="(.*--replicas .*)"$', PAGE, re.MULTILINE)
+    monkeypatch.setenv("CHATD_CLUSTER", *re.findall(r"^CHATD_CLUSTER=(.*)$", PAGE, re.MULTILINE))
     config = parse(["8000", *shlex.split(options)])
     user, password = re.search(
         r'^authorization { user: (\w+), password: "(\w+)" }', of_nats(), re.M
