@@ -335,6 +335,24 @@ def test_while_nats_is_gone_sessions_stay_and_sends_are_refused(start, own_nats,
     assert ready(node) == (200, "ready")
 
 
+def test_while_nats_is_gone_who_comes_back_is_refused_at_once_and_what_was_given_up_is_forgotten(
+    start, own_nats
+):
+    one, two = (start("--cluster", own_nats.url, data=f"node{n}") for n in range(2))
+    ann, ben = both(one, two)
+    ann.settle()
+    own_nats.freeze()
+    ben.send("outgoing", to="ann", content="kept", id="1")  # others wait for what becomes of it
+    proof = {"name": "ann", "v": 1, "token": ann.welcome["token"]}
+    two.wire().send("hello", **proof).close()  # its turn comes when NATS is back
+    assert "cannot be kept" in ben.await_("notice", kind="announce")["text"]
+    refused = two.wire().ask("hello", **proof)
+    assert (refused["error"], refused["fatal"], refused["retry_after"]) == (505, True, 1)
+    own_nats.thaw()
+    assert ann.await_("incoming")["content"] == "kept"
+    assert "bye" not in [each["code"] for each in ann.settle()]
+
+
 def test_a_pong_that_nobody_can_prove_is_refused_and_a_sign_of_life_is_not(start, own_nats):
     node = start("--cluster", own_nats.url)
     ann = node.join("ann")

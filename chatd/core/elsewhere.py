@@ -101,6 +101,10 @@ def claim(
             *hub.drop(session, "refused"),
         ]
 
+    if not _waits(hub, session):  # given up while it waited: it must take nobody's place
+        if account.assigned:
+            hub.accounts.forget(account.number)
+        return hub.drop(session, "lost") if session.conn in hub.sessions else []
     proved = resumed or session.authenticated
     wanted = Enter(hub.as_kept(account), session.since, session.plain, resumed, proved)
     asked = hub.submit(wanted, then)

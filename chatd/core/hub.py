@@ -615,6 +615,8 @@ class Hub:
             return False
         if type(item) in commands.APPENDING:
             return bool(self.changing) and type(item) is OutgoingGroup
+        if type(item) is Hello and self.trouble:
+            return False  # it is refused: whoever asks may find another node
         if type(item) is Hello and item.password is None and item.token is None:
             return bool(self.changing)  # it has asked nothing before, and takes nobody's place
         return bool(self.changing) or not released
