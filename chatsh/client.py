@@ -19,6 +19,7 @@ it was sent, and the list of users is the one round trip. `chatsh.link` adds the
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterable
@@ -163,6 +164,7 @@ _REPLIES: dict[type[Message], tuple[type[Message], ...]] = {
     Ping: (Pong,),
 }
 _MY_GROUPS = "groups"  # the id of our own question which groups there are
+_PROBE = "probe"  # the number of our own ping
 _NOT_IN_S3 = "This server does not know how to do that."
 
 
@@ -203,6 +205,7 @@ class Client:
         self.opened = False  # between welcome and the end of the session
         self.extended = False
         self.last_word: Bye | None = None  # of the server, in this session
+        self.stuck = False  # it cannot keep anything at present, as far as it has told
         self.limits = Limits()  # what the server takes
         self.users: tuple[str, ...] = ()  # who is here, as far as the server told
         self.groups: tuple[str, ...] = ()  # which groups we are in
@@ -232,7 +235,7 @@ class Client:
 
         `bound`: only where the log is that of the session before, else there is `Foreign`.
         """
-        self.opened, self.last_word, self._bound = False, None, bound
+        self.opened, self.last_word, self.stuck, self._bound = False, None, False, bound
         self._framer = Framer(MAX_FRAME)
         self._segments.clear()
         self._write(
@@ -246,6 +249,15 @@ class Client:
                 notices=self._notices or None,
             )
         )
+
+    def scout(self) -> Client:
+        """One for a hello alone: what is answered is heard by it while we stay where we are.
+
+        Who has heard a welcome gives us the same bytes, behind a `hello` that is not sent.
+        """
+        scout = copy.copy(self)
+        vars(scout).update(_unanswered={}, _looked={}, _segments=[], _events=[])
+        return scout
 
     @property
     def _place(self) -> int:
@@ -276,8 +288,11 @@ class Client:
         return key
 
     def probe(self) -> None:
-        """Make the server say something, if it is still there."""
-        self._write(Ping() if self.extended else Who())
+        """Make the server say something, if it is still there, and whether it can keep anything.
+
+        With a number, for without one a node of a cluster answers whether it can or not.
+        """
+        self._write(Ping(_PROBE) if self.extended else Who())
 
     def read(self, upto: int, *, peer: str | None = None, group: str | None = None) -> None:
         """Tell that somebody has looked at a conversation, up to this number, now or later."""
@@ -437,6 +452,8 @@ class Client:
             self._looked.clear()
 
     def _error(self, error: Error) -> None:
+        if error.error == ErrorCode.STORAGE_FULL and error.retry_after is not None:
+            self.stuck = True
         if error.re is not None:
             self._answer(error.re, error)
         elif self.opened:
@@ -474,10 +491,15 @@ class Client:
         if reply.re is not None:
             self._answer(reply.re, reply)
 
+    def _acknowledged(self, ack: Ack) -> None:
+        self.stuck = False
+        self._replied(ack)
+
     def _pinged(self, ping: Ping) -> None:
         self._write(Pong(ping.n))
 
     def _ponged(self, pong: Pong) -> None:
+        self.stuck = self.stuck and pong.n is None
         self._answer(str(pong.n), pong)
 
     def _noticed(self, notice: Notice) -> None:
@@ -502,7 +524,7 @@ class Client:
         Welcome: _welcome,
         Error: _error,
         Users: _listed,
-        Ack: _replied,
+        Ack: _acknowledged,
         Ok: _replied,
         Seen: _replied,
         Stats: _replied,

@@ -45,6 +45,7 @@ from chatd.wire.names import same
 from chatd.wire.text import harmless, whole
 from chatsh import helping, options, render
 from chatsh.client import Answered, Event, Opened, Request, is_text
+from chatsh.destination import words_for
 from chatsh.drafts import Drafts
 from chatsh.exits import ExitCode, code_of
 from chatsh.fences import fenced
@@ -121,7 +122,7 @@ class Conversation:
         self._front = front
         self._mode = Mode.GENERAL
         self._down = False  # the link is lost and being opened again
-        self._called_back = False  # ... or about to be, without anybody's notice
+        self._begun = False  # it has been open
         self._silent: set[str] = set()  # ids of requests that nobody typed
         self._wanted = ""  # the name of the group that is being made
         self._statuses = Statuses()
@@ -186,7 +187,15 @@ class Conversation:
             self._front.show(render.complaint(f"{render.NOT_KEPT} {error.strerror}"))
         else:
             if left:
-                self._front.show(render.complaint(render.KEPT_FOR_LATER))
+                self._front.show(render.complaint(self._kept_for_later))
+
+    @property
+    def _kept_for_later(self) -> str:
+        """With several servers, which of them the next shell has to be started with."""
+        if not self._link.several:
+            return render.KEPT_FOR_LATER
+        command = words_for(self._link.addresses, self._link.client.name)
+        return f"{render.KEPT_FOR_LATER.removesuffix('.')}: chatsh {command}"
 
     def _spool_pending(self) -> bool:
         """Write what has no answer where the next shell finds it; whether there is any of ours.
@@ -393,9 +402,8 @@ class Conversation:
         return render.groups(answered.reply, asked=asked.op)
 
     def _goodbye(self, bye: Bye) -> None:
-        self._called_back = self.keeper.called_back
-        if self._called_back:
-            return
+        if self.keeper.called_back:
+            return  # it is about to be open again, without anybody's notice
         if bye.reason != "quit":
             text = render.SHUTDOWN if bye.reason == "shutdown" else bye.text
             self._front.show(render.complaint(text))
@@ -410,11 +418,11 @@ class Conversation:
             self.keeper.hurry()
 
     def _opened(self, opened: Opened) -> None:
-        down, called_back = self._down, self._called_back
-        self._down = self._called_back = False
+        down, again = self._down, self._begun
+        self._down, self._begun = False, True
         if down:
             self._front.show(render.notice(" ".join((render.CONNECTED_AGAIN, self._at)).strip()))
-        if down or called_back:  # others may have gone, or come, meanwhile
+        if again:  # others may have gone, or come, meanwhile
             self._front.refresh()
             self._silent.add(self._link.send(Who()))
         if opened.gap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -110,6 +111,19 @@ def rather(words: Sequence[str], profiles: Mapping[str, Server]) -> str:
     if len(words) == 1 and profiles:
         return f"; the servers of your settings are: {harmless(', '.join(profiles))}"
     return ""
+
+
+def words_for(addresses: Sequence[Address], name: str | None) -> str:
+    """The arguments that lead to these addresses in this order, as a shell takes them."""
+    ports = {port for _, port in addresses}
+    plain = len(ports) == 1 and all(host and ":" not in host for host, _ in addresses)
+    hosts = ",".join(host if plain else _with_port(host, port) for host, port in addresses)
+    words = [hosts, *(map(str, ports) if plain else ()), *([name] if name else ())]
+    return shlex.join(map(harmless, words))
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def without_questions(

@@ -117,7 +117,8 @@ def _stranger(host: str, port: int, fingerprint: str) -> str:
     return (
         f"The certificate of {_shown(host, port)} is {fingerprint}, which is not known, neither of "
         "it nor of another server of the list; nothing was sent there. If whoever runs it says "
-        f"that it is right, go there once alone: chatsh {harmless(host)} {port}"
+        "that it is right, go there once alone, and then to all of the list again: "
+        f"chatsh {harmless(host)} {port}"
     )
 
 

@@ -47,13 +47,14 @@ from chatsh.client import (
     Strange,
 )
 from chatsh.known import CertificateError, KnownServers
+from chatsh.sockets import readable, watch_closely
+from chatsh.watch import DOUBT, Due, Watch
 
 if TYPE_CHECKING:
     from chatsh.secure import SecureSocket
 
 TIMEOUT = 10.0  # seconds until a server must have accepted and said welcome
 QUIET = 20.0  # seconds of silence before the server is asked whether it is there, and per send
-MISSES = 3  # such questions without an answer are a loss
 LINGER = 1.0  # seconds for the server's last word after ours
 PATIENCE = 10.0  # seconds a typed line waits for a server that is not there
 HURRIED = 1.0  # seconds between attempts while one waits, at most
@@ -61,6 +62,8 @@ SPACING = 0.02  # seconds between two objects for a server that reads one per se
 CHUNK = 65_536
 MAX_PORT = 65_535
 OPENINGS, WITHIN = 4, 20.0  # sessions, and seconds: who has had more of them waits first
+LATER = 1.0  # seconds until a server that cannot let anybody in at present is tried again
+PREFACE = 1024 * 1024  # bytes that a server may say before its welcome
 NO_PLACE = (ErrorCode.SERVER_FULL, ErrorCode.SHUTTING_DOWN)  # another server may have one
 
 
@@ -88,6 +91,10 @@ class UntrustedError(LinkError):
 
 class ForeignError(LinkError):
     """The server is not of the chat that the session before was in."""
+
+
+class UnavailableError(LinkError):
+    """The server is there, and can let nobody in at present; it may soon."""
 
 
 class LoginRefusedError(Exception):
@@ -227,12 +234,14 @@ class Link:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.addresses = (address, *others)  # as they were given
         self.home = address  # by which what belongs to this chat is kept, wherever we are
         self.client = client
         self.tell = tell
-        self._turn = deque((address, *others))  # begins with the one that is spoken to
+        self._turn = deque(self.addresses)  # begins with the one that is spoken to, or tried next
         self._left: Address | None = None  # where the newest session was, or is
         self._openings: deque[float] = deque(maxlen=OPENINGS)  # when there was a welcome
+        self._unheard = 0  # hellos that we have left without an answer
         self._told: set[str] = set()
         self._tls = tls
         self._known = known or KnownServers()
@@ -245,7 +254,7 @@ class Link:
         self._socket: socket.socket | SecureSocket | None = None
         self._arrived: deque[Event] = deque()
         self._sent_at = 0.0
-        self._misses = 0
+        self._watch = Watch(quiet)
 
     def __enter__(self) -> Self:
         return self
@@ -280,7 +289,7 @@ class Link:
     @property
     def address(self) -> Address:
         """Where we are, or shall be tried next."""
-        return self._turn[0]
+        return self._left if self._left and self.client.opened else self._turn[0]
 
     @property
     def several(self) -> bool:
@@ -296,7 +305,19 @@ class Link:
         last, openings = self.client.last_word, self._openings
         if len(openings) == OPENINGS and self._clock() - openings[0] < WITHIN:
             return False
-        return self.several if last is None else last.reconnect and (self.several or self._stays)
+        return self.several if last is None else self.called_back and self._at_once
+
+    @property
+    def called_back(self) -> bool:
+        """Whether the server's last word was that the session goes on, here or elsewhere."""
+        last = self.client.last_word
+        if last is None:
+            return False
+        return self._displaced or (last.reconnect and (self.several or last.reason == "shutdown"))
+
+    @property
+    def _at_once(self) -> bool:
+        return self.several or self._stays or self._displaced
 
     @property
     def _stays(self) -> bool:
@@ -304,27 +325,64 @@ class Link:
         last = self.client.last_word
         return last is not None and last.reconnect and last.after_s == 0
 
+    @property
+    def _displaced(self) -> bool:
+        """Whether we were replaced by ourselves: a hello that we had given up has come late."""
+        last = self.client.last_word
+        return last is not None and last.reason == "replaced" and self._unheard > 0
+
     def open(self, timeout: float | None = None) -> Opened:
         """Connect and log in, within so many seconds, where the first address lets us.
 
-        After a session the next one is the first. Raises `LinkError` or `LoginRefusedError`.
+        After a session the next one is the first. Where none does, but one may soon, all are tried
+        again. Raises `LinkError` or `LoginRefusedError`.
         """
         deadline = self._clock() + (self._timeout if timeout is None else timeout)
-        if self._left == self.address and not self._stays:
+        while True:
+            try:
+                return self.attempt(max(deadline - self._clock(), 0.01))
+            except UnavailableError:
+                if self._clock() + LATER >= deadline:
+                    raise
+                self._pause(LATER)
+
+    def attempt(self, timeout: float) -> Opened:
+        """The same, with each address tried once."""
+        self.drop()
+        if self._left == self._turn[0] and not self._stays:
             self._turn.rotate(-1)
+        return self._first_of(len(self._turn), timeout)
+
+    def _first_of(self, tries: int, timeout: float) -> Opened:
+        """The first of so many addresses that lets us in; else one error for all of them."""
+        deadline = self._clock() + timeout
         failed: dict[str, LinkError | LoginRefusedError] = {}
-        for left in range(len(self._turn), 0, -1):
+        for left in range(tries, 0, -1):
             patience = max(deadline - self._clock(), 0.01) / left
             try:
                 return self._open(patience)
             except LoginRefusedError as refused:
                 if refused.error.error not in NO_PLACE:
                     raise  # as everybody of this chat would
-                failed[f"{self.address}: {refused}"] = refused
+                failed[f"{self._turn[0]}: {refused}"] = refused
                 self._turn.rotate(-1)
             except LinkError as error:
                 failed[self._turn_away(error)] = error
         raise _all_of(failed)
+
+    def _move(self) -> None:
+        """Have the session at another address, if one takes it; else it stays where it is."""
+        here, silent = self._turn[0], self._watch.in_doubt
+        self._watch.tried(self._clock())
+        self._turn.rotate(-1)
+        try:
+            self._first_of(len(self._turn) - 1, DOUBT)
+        except (LinkError, LoginRefusedError):
+            while self._turn[0] != here:
+                self._turn.rotate(-1)
+        else:
+            why = "does not answer" if silent else "can keep nothing at present"
+            self.tell(f"{here} {why}: you are at {self.address} now.")
 
     def _turn_away(self, error: LinkError) -> str:
         """Have another address tried instead of this one; why, in short."""
@@ -332,7 +390,7 @@ class Link:
         if self.several and isinstance(error, UntrustedError | ForeignError):
             self._tell_once(why)
             foreign = isinstance(error, ForeignError)
-            why = f"{self.address} is {'another chat' if foreign else 'not trusted'}"
+            why = f"{self._turn[0]} is {'another chat' if foreign else 'not trusted'}"
         if isinstance(error, ForeignError):
             self._turn.popleft()  # for good: those who are there would see us come and go
         else:
@@ -345,34 +403,42 @@ class Link:
             self.tell(text)
 
     def _open(self, timeout: float) -> Opened:
-        """Connect and log in at the present address."""
+        """Log in at the next address. Where that fails we still are where we were."""
         deadline = self._clock() + timeout
         fresh = self._connect(timeout, deadline)
+        try:
+            heard = self._say_hello(fresh, deadline)
+        except BaseException:  # Ctrl-C too: there is nobody to say goodbye to
+            fresh.close()
+            raise
+        return self._settle_at(fresh, heard)
+
+    def _settle_at(self, fresh: socket.socket | SecureSocket, heard: bytes) -> Opened:
+        """Be there from now on, where this was heard, a welcome among it."""
+        fresh.settimeout(self._quiet)
         with self._lock:
             self.drop()
-            self._socket = fresh
-            self._misses = 0
+            self._unheard -= self._displaced
             self.client.hello(bound=self._begun)
-            self._flush()
-        try:
-            opened = self._wait_for_welcome(fresh, deadline)
-        except BaseException:  # Ctrl-C too: there is nobody to say goodbye to
-            self.drop()
-            raise
-        fresh.settimeout(self._quiet)
-        self._left = self.address
-        self._openings.append(self._clock())
-        return opened
+            self.client.data_to_send()  # it is said
+            self._socket, self._left = fresh, self._turn[0]
+            self._openings.append(self._clock())
+            self._watch.heard(self._clock())
+            if self.client.unanswered:
+                self._watch.asked(self._clock())
+            return next(one for one in self._receive(heard) if isinstance(one, Opened))
 
     @property
     def _begun(self) -> bool:
         """Whether the session before was at another address."""
-        return self._left not in (None, self.address)
+        return self._left not in (None, self._turn[0])
 
     def _connect(self, timeout: float, deadline: float) -> socket.socket | SecureSocket:
         """A socket over which may be spoken: nothing was said yet, beside a handshake."""
-        sock = connect(self.address, timeout)
+        sock = connect(self._turn[0], timeout)
         try:
+            if self.several:
+                watch_closely(sock)
             return self._secured(sock, deadline) if self._wants_tls(sock) else sock
         except CertificateError as error:
             sock.close()
@@ -391,13 +457,13 @@ class Link:
         if not here:
             return True
         known = any(self._known.knows(*one) for one in self._turn)
-        return known and not _names_loopback(self.address.host)
+        return known and not _names_loopback(self._turn[0].host)
 
     def _secured(self, sock: socket.socket, deadline: float) -> SecureSocket:
         from chatsh.secure import HandshakeError, SecureSocket  # ssl: not for this machine
 
         timeout = max(deadline - self._clock(), 0.01)
-        secure = SecureSocket(sock, self.address.host, self._clock)
+        secure = SecureSocket(sock, self._turn[0].host, self._clock)
         try:
             shown = secure.shake_hands(timeout)
         except TimeoutError as error:
@@ -408,52 +474,80 @@ class Link:
             raise self._no_tls(str(error)) from error
         except OSError as error:
             raise self._no_tls(error.strerror or str(error)) from error
-        others = [one for one in self._turn if one != self.address]
-        if news := self._known.check(*self.address, shown, others=others, begun=self._begun):
+        there, *others = self._turn
+        if news := self._known.check(*there, shown, others=others, begun=self._begun):
             self.tell(news)
         return secure
 
     def _no_tls(self, why: str) -> LinkError:
         return LinkError(
-            f"{self.address} accepts connections but does not speak TLS ({why}). To speak to a "
+            f"{self._turn[0]} accepts connections but does not speak TLS ({why}). To speak to a "
             "server without TLS, so that everybody on the way can read and change what is said, "
             "add --no-tls"
         )
 
-    def _wait_for_welcome(self, fresh: socket.socket | SecureSocket, deadline: float) -> Opened:
-        while True:
-            for event in self._receive(self._welcome_bytes(fresh, deadline)):
-                if isinstance(event, Opened):
-                    return event
-                if isinstance(event, Refused):
-                    raise LoginRefusedError(event.error)
-                if isinstance(event, Strange):
-                    raise LinkError(f"{self.address} answers, but it is not a chat server")
-                if isinstance(event, Foreign):
-                    raise ForeignError(
-                        f"{self.address} is another chat, with a log of its own, than the one "
-                        f"at {self._left}: it is passed over"
-                    )
+    def _say_hello(self, fresh: socket.socket | SecureSocket, deadline: float) -> bytes:
+        """Ask to be let in; all that was answered, once a welcome is among it."""
+        scout, heard = self.client.scout(), bytearray()
+        scout.hello(bound=self._begun)
+        with contextlib.suppress(OSError):  # a failure shows where the connection is read
+            fresh.sendall(b"".join(scout.data_to_send()))
+        while len(heard) < PREFACE:
+            data = self._welcome_bytes(fresh, deadline)
+            heard += data
+            scout.receive(data)
+            if any(map(self._is_welcome, scout.events())):
+                return bytes(heard)
+        raise self._no_chat
+
+    def _is_welcome(self, event: Event) -> bool:
+        """Whether we are in. Raises why we are not."""
+        if isinstance(event, Refused):
+            raise self._refusal(event.error)
+        if isinstance(event, Strange):
+            raise self._no_chat
+        if isinstance(event, Foreign):
+            raise ForeignError(
+                f"{self._turn[0]} is another chat, with a log of its own, than the one "
+                f"at {self._left}: it is passed over"
+            )
+        return isinstance(event, Opened)
+
+    @property
+    def _no_chat(self) -> LinkError:
+        return LinkError(f"{self._turn[0]} answers, but it is not a chat server")
+
+    def _refusal(self, error: Error) -> LinkError | LoginRefusedError:
+        if error.error == ErrorCode.STORAGE_FULL:
+            return UnavailableError(
+                f"{self._turn[0]} lets nobody in, for it can keep nothing at present "
+                f"({error.error} {harmless(error.name)})"
+            )
+        refused = LoginRefusedError(error)
+        if error.error == ErrorCode.ALREADY_LOGGED_IN and self._unheard:
+            return UnavailableError(f"{self._turn[0]}: {refused}")  # that may be ourselves
+        return refused
 
     def _welcome_bytes(self, fresh: socket.socket | SecureSocket, deadline: float) -> bytes:
         try:
             fresh.settimeout(max(deadline - self._clock(), 0.0))  # at 0 it takes what is there
             data = fresh.recv(CHUNK)
         except (TimeoutError, BlockingIOError) as error:
+            self._unheard += 1
             raise LinkError(
-                f"{self.address} accepts connections but says no welcome; is it a chat server?"
+                f"{self._turn[0]} accepts connections but says no welcome; is it a chat server?"
             ) from error
         except OSError as error:
             raise self._broken(error) from error
         if not data:
             raise LinkError(
-                f"{self.address} closed the connection without a welcome; is it a chat server?"
+                f"{self._turn[0]} closed the connection without a welcome; is it a chat server?"
             )
         return data
 
     def _broken(self, error: OSError) -> LinkError:
         return LinkError(
-            f"{self.address} broke the connection without a welcome ({error.strerror or error}); "
+            f"{self._turn[0]} broke the connection without a welcome ({error.strerror or error}); "
             "is it a chat server?"
         )
 
@@ -464,6 +558,8 @@ class Link:
         """
         with self._lock:
             key = self.client.send(request, key)
+            if self.client.unanswered:
+                self._watch.asked(self._clock())
             self._flush()
             self._settle()
         return key
@@ -504,30 +600,40 @@ class Link:
                 return
 
     def read(self) -> bool:
-        """Wait for bytes and take them; False where the connection has ended."""
-        sock = self._socket
+        """Wait for bytes and take them, or do what their absence asks for; False at the end."""
+        with self._lock:
+            sock, (seconds, due) = self._socket, self._due()
         try:
-            data = sock.recv(CHUNK) if sock else b""
+            data = _within(sock, seconds) if sock else b""
         except TimeoutError:
-            return self._missed()
+            return self._missed(due)
         except OSError:
             data = b""
         if not data:
             return False
-        self._misses = 0
+        self._watch.heard(self._clock())
         self._receive(data)
         return True
 
-    def _missed(self) -> bool:
-        """Nothing came for a while: ask, and in the end believe that nobody is there."""
-        with self._lock:
-            # A server of S3 need not say anything, unless it was asked for something.
-            if self.client.extended or self.client.unanswered:
-                self._misses += 1
-            if self.client.extended:
+    def _due(self) -> tuple[float, Due | None]:
+        client = self.client
+        return self._watch.due(
+            self._clock(),
+            several=self.several,
+            extended=client.extended,
+            stuck=client.stuck,
+        )
+
+    def _missed(self, due: Due | None) -> bool:
+        """Nothing has come: ask, try elsewhere, and in the end believe that nobody is there."""
+        if due is Due.MOVE:
+            self._move()
+        elif due is Due.PROBE:
+            with self._lock:
+                self._watch.probed(self._clock())
                 self.client.probe()
                 self._flush()
-        return self._misses <= MISSES
+        return due is not Due.LOST
 
     def _receive(self, data: bytes) -> list[Event]:
         with self._lock:
@@ -588,13 +694,24 @@ class Link:
                 self._socket.shutdown(how)
 
 
+def _within(sock: socket.socket | SecureSocket, seconds: float) -> bytes:
+    """What comes in time; raises `TimeoutError`. A socket's own timeout is that of sending too."""
+    if not isinstance(sock, socket.socket):
+        return sock.recv(CHUNK, seconds)
+    if not readable(sock, seconds):
+        raise TimeoutError("timed out")
+    return sock.recv(CHUNK)
+
+
 def _all_of(failed: Mapping[str, LinkError | LoginRefusedError]) -> LinkError | LoginRefusedError:
     """One error for those of all addresses, which stand beside their reasons."""
     *before, last = failed.values()
     if not before or all(isinstance(one, LoginRefusedError) for one in failed.values()):
         return last
-    trusted = any(not isinstance(one, UntrustedError) for one in failed.values())
-    kind = LinkError if trusted else UntrustedError
+    kinds = set(map(type, failed.values()))
+    kind = UnavailableError if UnavailableError in kinds else LinkError
+    if kinds == {UntrustedError}:
+        kind = UntrustedError
     return kind(f"none of {len(failed)} servers lets us in: {'; '.join(failed)}")
 
 
@@ -677,10 +794,7 @@ class Keeper:
     @property
     def called_back(self) -> bool:
         """Whether the server's last word was to come back, here or elsewhere, and we do."""
-        last = self.link.client.last_word
-        if not self._reconnect or last is None or not last.reconnect:
-            return False
-        return last.reason == "shutdown" or self.link.several
+        return self._reconnect and self.link.called_back
 
     def _come_back(self) -> bool:
         """Open the link again; False where that is given up."""
@@ -707,10 +821,13 @@ class Keeper:
     def _attempt(self) -> bool | None:
         """Whether the link is open now, or never will be; None where it may be later."""
         try:
-            self.link.open(min(self._time_left(), TIMEOUT))
+            self.link.attempt(max(min(self._time_left(), TIMEOUT), 0.01))
         except UntrustedError as error:
             self._deliver(GaveUp(why=str(error)))
             return False
+        except UnavailableError:  # whoever waits for it has somebody to wait for
+            self._deadline = self._deadline and self._clock() + self._patience
+            return None
         except LinkError:
             return None
         except LoginRefusedError as refused:

@@ -7,14 +7,13 @@ waited for is waited for outside of it. Whose certificate it is, is the business
 from __future__ import annotations
 
 import contextlib
-import errno
-import select
 import socket
 import ssl
 import threading
 from collections.abc import Callable
 
 from chatd.wire.text import fingerprint
+from chatsh.sockets import readable
 
 CHUNK = 65_536
 
@@ -67,9 +66,9 @@ class SecureSocket:
         self._timeout = seconds
         self._sock.settimeout(seconds)
 
-    def recv(self, size: int) -> bytes:
-        """What the server says, b"" at its end. Raises `TimeoutError`."""
-        deadline = self._clock() + self._timeout
+    def recv(self, size: int, timeout: float | None = None) -> bytes:
+        """What the server says, b"" at its end, in so many seconds. Raises `TimeoutError`."""
+        deadline = self._clock() + (self._timeout if timeout is None else timeout)
         while True:
             with self._lock:
                 data = self._decrypt(size)
@@ -88,7 +87,7 @@ class SecureSocket:
             self._flush()
 
     def _fetch(self, deadline: float) -> bytes:
-        if not _readable(self._sock, max(0.0, deadline - self._clock())):
+        if not readable(self._sock, max(0.0, deadline - self._clock())):
             raise TimeoutError("timed out")
         data = self._sock.recv(CHUNK)
         with self._lock:
@@ -127,16 +126,6 @@ class SecureSocket:
         data = self._outgoing.read()
         if data:
             self._sock.sendall(data)
-
-
-def _readable(sock: socket.socket, seconds: float) -> bool:
-    """Whether something comes in time. Raises `OSError` where it was closed by another thread."""
-    poll = select.poll()
-    try:
-        poll.register(sock, select.POLLIN)
-    except ValueError as error:
-        raise OSError(errno.EBADF, "closed") from error
-    return bool(poll.poll(seconds * 1000))
 
 
 def _context() -> ssl.SSLContext:

@@ -65,7 +65,7 @@ def test_a_certificate_known_of_one_server_of_a_list_is_good_for_the_others_and_
     said = str(refused.value)
     assert said.startswith(f"The certificate of c, port 8000 is {OTHER}, which is not known")
     assert "nothing was sent there" in said
-    assert said.endswith("go there once alone: chatsh c 8000")
+    assert said.endswith("go there once alone, and then to all of the list again: chatsh c 8000")
     assert known.check("c", 8000, OTHER), "alone it is met for the first time"
     assert known.check("c", 8000, OTHER, others=others) == ""
     with pytest.raises(CertificateError, match="HAS CHANGED"):

@@ -105,8 +105,8 @@ def may_use_sockets(module: str, name: str) -> bool:
         return True
     if module == "chatd.cluster.link":
         return name == "asyncio"  # what its library is made for
-    if module == "chatsh.secure":
-        return name in ("select", "socket", "ssl")
+    if module in ("chatsh.secure", "chatsh.sockets"):
+        return name in ("select", "socket") or (name == "ssl" and module == "chatsh.secure")
     if module == "chatsh.lines":
         return name == "select"  # for its standard input
     return module in ("chatd.cli", "chatd.config") and name == "socket"

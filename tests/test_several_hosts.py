@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from chatd.wire.messages import Ack, Incoming, IncomingBroadcast, Outgoing, Outg
 from chatsh import link as links
 from chatsh.cli import UsageError, place
 from chatsh.client import Answered, Client, Opened
-from chatsh.destination import without_questions
+from chatsh.destination import without_questions, words_for
 from chatsh.link import Address, Link, LinkError, LoginRefusedError, Lost, Told
 from chatsh.script import Session
 from chatsh.settings import Server
@@ -100,6 +101,22 @@ def test_a_variable_may_list_them():
     assert given.addresses == [("a", 1), ("b", 2)]
     with pytest.raises(UsageError, match="CHATSH_SERVER is neither a profile nor HOST:PORT: a,b:2"):
         without_questions(place([]), {}, "a,b:2")
+
+
+@pytest.mark.parametrize(
+    ("list_", "words"),
+    [
+        (["a,b", "9", "ana"], "a,b 9 ana"),
+        (["a:1,b", "2", "my name"], "a:1,b:2 'my name'"),
+        (["::1,b", "9"], "'[::1]:9,b:9'"),
+        ([":1,b", "1", "o'neil"], """:1,b:1 'o'"'"'neil'"""),
+    ],
+)
+def test_a_place_can_be_told_as_words_that_lead_there(list_, words):
+    given = place(list_)
+    assert words_for(given.addresses, given.name) == words
+    again = place(shlex.split(words))
+    assert (again.addresses, again.name) == (given.addresses, given.name)
 
 
 def test_a_profile_may_list_them():
@@ -373,6 +390,26 @@ def test_what_is_begun_stays_with_the_list_wherever_it_was(shells, chatd):
         shells.until(lambda: "ann has lost its connection." in ben.heard, "the loss")
         again = shells.start(*CHATSH, list_, "ann")
         shells.at(again, f"{PROMPT} begun")
+
+
+def test_what_is_unsent_at_the_end_is_found_with_the_words_that_are_told(shells, start, chatd):
+    with ways(chatd) as (host,):
+        list_ = listed(host.port, chatd.port)
+        ann = shells.start(*CHATSH, list_, "ann", size=(24, 150))
+        shells.at(ann, PROMPT)
+        host.close()
+        shells.sees(ann, f"connected again at 127.0.0.1, port {chatd.port}")
+        kill(chatd)
+        shells.until(lambda: "not connected" in toolbar(ann), "the loss")
+        for line in ("unsent", "/quit"):
+            ann.enter(line)
+        assert shells.ends(ann) == 0
+    told = "What could not be sent is kept for the next time: chatsh "
+    (words,) = [row.removeprefix(told) for row in ann.rows if row.startswith(told)]
+    assert words == f"{list_} ann"
+    start(port=chatd.port)
+    again = shells.start(*CHATSH, *shlex.split(words), size=(24, 150))
+    shells.sees(again, "  to everyone: unsent")
 
 
 @contextmanager
