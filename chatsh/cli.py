@@ -215,7 +215,8 @@ def _link(
 ) -> Link:
     first, *others = destination.addresses
     tls = destination.tls if arguments.tls is None else arguments.tls
-    return Link(first, client, others=others, tls=tls, timeout=timeout)
+    leaves = not arguments.no_reconnect
+    return Link(first, client, others=others, tls=tls, timeout=timeout, leaves=leaves)
 
 
 def _to_others(link: Link, arguments: argparse.Namespace) -> bool:

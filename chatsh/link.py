@@ -63,6 +63,7 @@ CHUNK = 65_536
 MAX_PORT = 65_535
 OPENINGS, WITHIN = 4, 20.0  # sessions, and seconds: who has had more of them waits first
 LATER = 1.0  # seconds until a server that cannot let anybody in at present is tried again
+BRIEFLY = 2.0  # seconds for each of several servers at the start; twice as many each next time
 PREFACE = 1024 * 1024  # bytes that a server may say before its welcome
 NO_PLACE = (ErrorCode.SERVER_FULL, ErrorCode.SHUTTING_DOWN)  # another server may have one
 
@@ -95,6 +96,10 @@ class ForeignError(LinkError):
 
 class UnavailableError(LinkError):
     """The server is there, and can let nobody in at present; it may soon."""
+
+
+class SilentError(LinkError):
+    """The server accepts connections and says nothing."""
 
 
 class LoginRefusedError(Exception):
@@ -217,7 +222,8 @@ class Link:
     what a person should know: that a certificate is seen for the first time.
 
     `others` are further addresses of the same chat, tried in this order where one does not let us
-    in. A session goes on only at one that keeps the same log.
+    in. A session goes on only at one that keeps the same log. It `leaves` a server that is of no
+    use for another one, unless that is forbidden.
     """
 
     def __init__(
@@ -231,6 +237,7 @@ class Link:
         tell: Callable[[str], None] = _tell,
         timeout: float = TIMEOUT,
         quiet: float = QUIET,
+        leaves: bool = True,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -255,6 +262,7 @@ class Link:
         self._arrived: deque[Event] = deque()
         self._sent_at = 0.0
         self._watch = Watch(quiet)
+        self._leaves = leaves
 
     def __enter__(self) -> Self:
         return self
@@ -338,29 +346,31 @@ class Link:
         again. Raises `LinkError` or `LoginRefusedError`.
         """
         deadline = self._clock() + (self._timeout if timeout is None else timeout)
+        each = BRIEFLY if self.several else math.inf
         while True:
             try:
-                return self.attempt(max(deadline - self._clock(), 0.01))
-            except UnavailableError:
+                return self.attempt(max(deadline - self._clock(), 0.01), each)
+            except (UnavailableError, SilentError):
                 if self._clock() + LATER >= deadline:
                     raise
                 self._pause(LATER)
+                each *= 2
 
-    def attempt(self, timeout: float) -> Opened:
-        """The same, with each address tried once."""
+    def attempt(self, timeout: float, each: float = math.inf) -> Opened:
+        """The same, with each address tried once, and for so many seconds at most."""
         self.drop()
         if self._left == self._turn[0] and not self._stays:
             self._turn.rotate(-1)
-        return self._first_of(len(self._turn), timeout)
+        return self._first_of(len(self._turn), timeout, each)
 
-    def _first_of(self, tries: int, timeout: float) -> Opened:
+    def _first_of(self, tries: int, timeout: float, each: float = math.inf) -> Opened:
         """The first of so many addresses that lets us in; else one error for all of them."""
         deadline = self._clock() + timeout
         failed: dict[str, LinkError | LoginRefusedError] = {}
         for left in range(tries, 0, -1):
             patience = max(deadline - self._clock(), 0.01) / left
             try:
-                return self._open(patience)
+                return self._open(min(patience, each))
             except LoginRefusedError as refused:
                 if refused.error.error not in NO_PLACE:
                     raise  # as everybody of this chat would
@@ -534,7 +544,7 @@ class Link:
             data = fresh.recv(CHUNK)
         except (TimeoutError, BlockingIOError) as error:
             self._unheard += 1
-            raise LinkError(
+            raise SilentError(
                 f"{self._turn[0]} accepts connections but says no welcome; is it a chat server?"
             ) from error
         except OSError as error:
@@ -619,7 +629,7 @@ class Link:
         client = self.client
         return self._watch.due(
             self._clock(),
-            several=self.several,
+            several=self.several and self._leaves,
             extended=client.extended,
             stuck=client.stuck,
         )
@@ -709,9 +719,8 @@ def _all_of(failed: Mapping[str, LinkError | LoginRefusedError]) -> LinkError | 
     if not before or all(isinstance(one, LoginRefusedError) for one in failed.values()):
         return last
     kinds = set(map(type, failed.values()))
-    kind = UnavailableError if UnavailableError in kinds else LinkError
-    if kinds == {UntrustedError}:
-        kind = UntrustedError
+    told = (one for one in (UnavailableError, SilentError) if one in kinds)
+    kind = UntrustedError if kinds == {UntrustedError} else next(told, LinkError)
     return kind(f"none of {len(failed)} servers lets us in: {'; '.join(failed)}")
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from peers.cuts import Cuttable
+from peers.links import settled
 from peers.shells import CHATSH, PROMPT
 from support import PATIENCE
 from test_cluster import nodes, ready  # noqa: F401 - a fixture
 from test_link import kept
 from test_several_hosts import NEVER, here, listed, ways
 from test_shell_groups import toolbar
+from test_shell_start import free_port
 
 from chatd.wire.messages import (
     Ack,
@@ -31,7 +33,7 @@ from chatd.wire.messages import (
 from chatsh import link as links
 from chatsh import watch
 from chatsh.client import Answered, Client, Opened
-from chatsh.link import GaveUp, Link, Lost, Told
+from chatsh.link import Address, GaveUp, Link, Lost, Told
 from chatsh.script import Session
 
 CABLE = Path(__file__).parent / "cluster" / "cable.py"
@@ -132,6 +134,36 @@ def test_who_starts_too_early_is_let_in_as_soon_as_something_can_be_kept(start, 
         with Link(here(node.port), Client("ana"), timeout=PATIENCE, pause=pause) as link:
             assert isinstance(link.open(), Opened)
         assert len(pauses) == 1
+
+
+def test_a_server_that_says_nothing_does_not_use_up_the_time_of_the_others(chatd, monkeypatch):
+    monkeypatch.setattr(links, "BRIEFLY", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, ways(None) as (way,):
+        first, second = here(silent.getsockname()[1]), here(way.port)
+        pauses = []
+
+        def pause(seconds):
+            if not pauses:
+                way.lead_to(chatd)
+            pauses.append(seconds)
+
+        options = {"others": [second], "timeout": PATIENCE, "pause": pause}
+        with Link(first, Client("ana"), **options) as link:
+            assert isinstance(link.open(), Opened)
+            assert link.address == second
+    assert pauses
+
+
+def test_who_was_let_in_too_late_is_not_kept_out_by_that(start, own_nats, monkeypatch):
+    """Both nodes have been asked, and NATS takes what they have asked when it was thawed."""
+    monkeypatch.setattr(links, "BRIEFLY", 0.3)
+    one, two = (start("--cluster", own_nats.url, data=f"node{n}") for n in range(2))
+    own_nats.freeze()
+    others = [here(two.port)]
+    options = {"others": others, "timeout": PATIENCE, "pause": lambda _: own_nats.thaw()}
+    with Link(here(one.port), Client("ana"), **options) as link:
+        assert isinstance(link.open(), Opened)
+        assert isinstance(link.ask(Outgoing("ana2", "x")), Error)
 
 
 def test_a_session_waits_for_a_server_that_can_keep_nothing_however_long_that_is(start, own_nats):
@@ -294,6 +326,16 @@ def test_a_server_that_is_frozen_and_has_no_other_beside_it_is_waited_for(chatd)
             link._move()
             assert link.address == here(chatd.port)
             assert isinstance(link.ask(Who()), Users)
+
+
+def test_who_shall_not_reconnect_is_not_moved_either(chatd):
+    others = [Address("127.0.0.1", free_port())]
+    for leaves in (True, False):
+        with Link(here(chatd.port), Client("ana"), others=others, leaves=leaves) as link:
+            link.open()
+            settled(link)
+            seconds, due = link._due()
+            assert ((seconds, due) == (watch.GLANCE, None)) is leaves
 
 
 # --- the system's part ----------------------------------------------------------------------------
