@@ -263,6 +263,7 @@ class Link:
         self._sent_at = 0.0
         self._watch = Watch(quiet)
         self._leaves = leaves
+        self._leaving = False
 
     def __enter__(self) -> Self:
         return self
@@ -358,6 +359,7 @@ class Link:
 
     def attempt(self, timeout: float, each: float = math.inf) -> Opened:
         """The same, with each address tried once, and for so many seconds at most."""
+        self._leaving = False
         self.drop()
         if self._left == self._turn[0] and not self._stays:
             self._turn.rotate(-1)
@@ -436,7 +438,10 @@ class Link:
             self._watch.heard(self._clock())
             if self.client.unanswered:
                 self._watch.asked(self._clock())
-            return next(one for one in self._receive(heard) if isinstance(one, Opened))
+            opened = next(one for one in self._receive(heard) if isinstance(one, Opened))
+            if self._leaving:  # somebody has said goodbye to the one before meanwhile
+                self.say_goodbye()
+            return opened
 
     @property
     def _begun(self) -> bool:
@@ -675,6 +680,7 @@ class Link:
     def say_goodbye(self) -> None:
         """Leave politely; what the server still says can be read until it closes."""
         with self._lock:
+            self._leaving = True
             if self._socket:
                 self._socket.settimeout(LINGER)
             self.client.quit()

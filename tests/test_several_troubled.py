@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from peers.cuts import Cuttable
-from peers.links import settled
+from peers.links import logged_in, notices, settled
 from peers.shells import CHATSH, PROMPT
 from support import PATIENCE
 from test_cluster import nodes, ready  # noqa: F401 - a fixture
@@ -336,6 +336,26 @@ def test_who_shall_not_reconnect_is_not_moved_either(chatd):
             settled(link)
             seconds, due = link._due()
             assert ((seconds, due) == (watch.GLANCE, None)) is leaves
+
+
+def test_who_leaves_while_another_server_is_tried_has_left_there_too(chatd, monkeypatch):
+    with ways(chatd) as (way,), logged_in(chatd, "ben") as ben:
+        link = Link(here(way.port), Client("ana"), others=[here(chatd.port)])
+        link.open()
+        connect = links.connect
+
+        def leave_first(*words):
+            link.say_goodbye()
+            return connect(*words)
+
+        monkeypatch.setattr(links, "connect", leave_first)
+        link._move()
+        while link.read():
+            pass
+        link.drop()
+        heard = notices(ben)
+        assert heard[-1] == "ana is quitting."
+        assert not [one for one in heard if "lost" in one]
 
 
 # --- the system's part ----------------------------------------------------------------------------
