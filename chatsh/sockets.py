@@ -27,8 +27,7 @@ def readable(sock: socket.socket, seconds: float) -> bool:
 
 
 def watch_closely(sock: socket.socket) -> None:
-    """Have the system find out within seconds that the other machine is dead or cut off."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    """Have a socket that is kept alive notice within seconds that the other machine is gone."""
     for name, value in _CLOSELY.items():
         if option := getattr(socket, name, None):  # not every system has each
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
