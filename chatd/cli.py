@@ -22,7 +22,7 @@ from chatd.net.listen import listen, raise_descriptor_limit
 from chatd.passwords import set_password
 from chatd.store.base import Store
 from chatd.store.memory import MemoryStore
-from chatd.store.sqlite import SqliteStore
+from chatd.store.sqlite import FILE, SqliteStore
 from chatd.store.transfer import about, backup, export, give, import_
 from chatd.upgrade import DOOR, Retired, Start, request, succeed
 from chatd.wire.errors import ChatError, ConfigError, StoreError
@@ -81,11 +81,22 @@ def _serve(config: Config, start: Start) -> tuple[int, Retired | None]:
         assert daemon.certificate is not None
         shown = daemon.certificate.fingerprint
         door = start.door or _build_door(config, folder)
-        said = greeting(config, port, store.about or f"data: {folder}", log.path, shown)
+        kept = "\n".join([store.about or f"data: {folder}", *_hints(config, store, folder)])
+        said = greeting(config, port, kept, log.path, shown)
         code = daemon.run(start._replace(door=door), said)
         if door and not daemon.retired:
             door.close()
         return code, daemon.retired
+
+
+def _hints(config: Config, store: Store, folder: Path) -> list[str]:
+    """What may not be as the operator thinks it is."""
+    warnings = [f"warning: {store.warning}"] if store.warning else []
+    before = folder / FILE
+    if not config.cluster or not before.is_file():
+        return warnings
+    hint = f"hint: the chat in {before} is not that of the cluster, and not touched; {TO_MOVE_IT}"
+    return [*warnings, hint]
 
 
 def _build_door(config: Config, folder: Path) -> Door | None:
@@ -287,6 +298,10 @@ def _private(path: str, flags: int) -> int:
 
 
 UNFINISHED = "the import is not finished, and no chatd takes the stream like that: run it again"
+TO_MOVE_IT = (
+    "to move it, put that file into a folder of its own, then: chatd export --data THERE FILE;"
+    " chatd import --cluster nats://HOST:PORT/NEWNAME FILE"
+)
 STANDARD = "-"  # standard input or output in place of a file
 LONGEST = 1 << 24  # characters of a line that is imported: a hundred times what any entry can have
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

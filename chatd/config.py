@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> Config:
         store=args.store,
         cluster=cluster,
         stream=stream,
-        replicas=_replicas(args.replicas),
+        replicas=_replicas(args.replicas, cluster),
         data=args.data,
         log=args.log,
         log_content=args.log_content,
@@ -153,7 +153,8 @@ def parse_import(argv: Sequence[str]) -> Importing:
     _add_cluster(parser)
     args, folder = _parse_folder(parser, argv)
     cluster, stream = _cluster(args.cluster)
-    config = Config(cluster=cluster, stream=stream, replicas=_replicas(args.replicas))
+    replicas = _replicas(args.replicas, cluster)
+    config = Config(cluster=cluster, stream=stream, replicas=replicas)
     return Importing(args.file, folder, args.new_epoch, config)
 
 
@@ -234,7 +235,7 @@ def _add_cluster(parser: argparse.ArgumentParser, otherwise: str = "") -> None:
     add("--cluster", default="", metavar="NATS",
         help="be one of several: nats://HOST:PORT[,nats://...][/STREAM] keeps the log"
         + otherwise)  # fmt: skip
-    add("--replicas", default="0", metavar="N",
+    add("--replicas", default="", metavar="N",
         help="copies of that log (default: 3 where NATS has so many servers, else 1)")  # fmt: skip
 
 
@@ -258,9 +259,17 @@ def _cluster(text: str) -> tuple[tuple[str, ...], str]:
         servers.append(f"{server.scheme}://{server.netloc}")
         names.update([server.path[1:]] if server.path[1:] else [])
         if not _is_server(server) or len(names) > 1 or not STREAM.fullmatch(next(iter(names), "")):
-            shown = f"{server.scheme}://{server.netloc.rpartition('@')[2]}{server.path}"
-            raise ConfigError(f'--cluster takes nats://HOST:PORT/STREAM, not "{shown}"')
+            raise ConfigError(f'--cluster takes nats://HOST:PORT/STREAM, not "{_shown(part)}"')
+    if text and not servers:
+        raise ConfigError(f'--cluster takes nats://HOST:PORT/STREAM, not "{text}"')
     return tuple(servers), next(iter(names), "chatd")
+
+
+def _shown(address: str) -> str:
+    """As it was typed, but for the user and the password."""
+    before, _, host = address.rpartition("@")
+    scheme, found, _ = before.partition("://")
+    return scheme + found + host if found else host
 
 
 def _is_server(server: SplitResult) -> bool:
@@ -271,9 +280,11 @@ def _is_server(server: SplitResult) -> bool:
     return good and bool(server.hostname) and server.scheme in ("nats", "tls")
 
 
-def _replicas(text: str) -> int:
-    if text in ("0", "1", "3", "5"):
-        return int(text)
+def _replicas(text: str, cluster: tuple[str, ...]) -> int:
+    if text and not cluster:
+        raise ConfigError("--replicas is a number of copies at NATS: it goes with --cluster")
+    if text in ("", "1", "3", "5"):
+        return int(text or 0)
     raise ConfigError(f'--replicas takes 1, 3 or 5, not "{text}"')
 
 

@@ -27,6 +27,7 @@ from chatd.core.effects import (
     Failed,
     Happened,
     Hash,
+    News,
     Now,
     Opened,
     Page,
@@ -163,7 +164,7 @@ class Daemon:
         if self._store.fileno() >= 0:
             self.loop.watch(self._store.fileno(), self._store.take_in)
         about = {"version": __version__, "pid": os.getpid(), **self._shown_certificate()}
-        self._happened("start", about)
+        self._happened("start", {**about, **self._shown_store()})
         self._printer.say(greeting)
         self._printer.flush()
         if start.failed:
@@ -250,6 +251,11 @@ class Daemon:
 
     def _shown_certificate(self) -> dict[str, str]:
         return {"certificate": self.certificate.fingerprint} if self.certificate else {}
+
+    def _shown_store(self) -> dict[str, str | None]:
+        """Where the log is, if that is not this folder."""
+        where = self._store.about.removeprefix("data: ")
+        return {"data": where or None, "warning": self._store.warning or None}
 
     # --- what the loop tells --------------------------------------------------------------------
 
@@ -463,8 +469,8 @@ class Daemon:
 
     def _note_storage(self, done: object) -> None:
         """Told once when storing begins to fail, and once when it works again."""
-        if isinstance(done, Page):
-            return  # what can be read says nothing of writing
+        if isinstance(done, Page | News) or (self._hub.trouble and type(done) is not Failed):
+            return  # what can be read, or is told, says nothing of writing
         failed = isinstance(done, Failed) and done.code is ErrorCode.STORAGE_FULL
         if failed != self._storage_failed:
             self._storage_failed = failed

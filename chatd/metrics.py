@@ -74,6 +74,7 @@ class Readings(Collector):
             ("chatd_tls_sessions", "Open sessions in TLS, of either kind.", in_tls),
             ("chatd_queued_bytes", "Bytes queued for peers.", queued),
             ("chatd_log_position", "The number of the newest entry of the log.", self._hub.seq),
+            ("chatd_nodes", "Daemons that share the log, this one too.", self._hub.fellows + 1),
             ("chatd_store_writable", "1, or 0 since writing has failed.", self._tally.writable),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, help_, value)

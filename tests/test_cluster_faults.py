@@ -13,7 +13,7 @@ from support import one_error, run_chatd
 from chatd.cluster import link
 from chatd.cluster.records import Settings
 from chatd.cluster.store import ClusterStore
-from chatd.config import parse
+from chatd.config import parse, parse_import
 from chatd.wire.errors import ConfigError, StoreError
 
 
@@ -53,7 +53,9 @@ def test_the_leader_of_nats_may_be_killed_and_nothing_is_lost_or_doubled(three, 
             three.restart(leader)
     got = [each for each in ben.settle() if each["code"] == "incoming"]
     assert [each["content"] for each in got] == [str(n) for n in range(30)]
-    late = nodes[2].join("cid")
+    late = nodes[2].wire()
+    while late.ask("hello", name="cid", v=1)["code"] != "welcome":  # a node that was behind: 505
+        late = nodes[2].wire()
     late.settle()
     assert late.ask("who", id="w")["users"]
 
@@ -108,8 +110,17 @@ def refused(url: str, folder, **more) -> str:
 @pytest.mark.parametrize(
     "url",
     [
-        *("localhost:4222", "http://x:1", "nats://", "nats://x:0", "nats://x:y", "nats://x/a.b"),
-        *("nats://me:secret@x/a.b", "nats://x/one,nats://x/two"),
+        *(
+            "localhost:4222",
+            "127.0.0.1:4222",
+            ",",
+            "http://x:1",
+            "nats://",
+            "nats://x:0",
+            "nats://x:y",
+            "nats://x/a.b",
+        ),
+        *("nats://me:secret@x/a.b", "me:secret@x:1", "nats://x/one,nats://x/two"),
     ],
 )
 def test_a_wrong_address_is_told_without_its_password(url):
@@ -118,12 +129,23 @@ def test_a_wrong_address_is_told_without_its_password(url):
     said = str(error.value)
     assert said.startswith("--cluster takes nats://HOST:PORT/STREAM, not")
     assert "secret" not in said
+    shown = re.fullmatch(r'.*, not "(.*)"', said)[1]
+    assert shown in (url, *url.split(","), url.replace("me:secret@", ""))
 
 
-@pytest.mark.parametrize("words", [("--replicas", "2"), ("--replicas", "x"), ("--store", "memory")])
+@pytest.mark.parametrize(
+    "words", [*(("--replicas", given) for given in ("0", "2", "x")), ("--store", "memory")]
+)
 def test_what_does_not_go_with_a_cluster_is_told(words):
     with pytest.raises(ConfigError):
         parse(["8000", "--cluster", "nats://x", *words])
+
+
+@pytest.mark.parametrize("read", [parse, lambda words: parse_import(["-", *words[1:]])])
+def test_replicas_are_those_of_a_cluster(read):
+    with pytest.raises(ConfigError) as error:
+        read(["8000", "--replicas", "3"])
+    assert "it goes with --cluster" in str(error.value)
 
 
 def test_where_nobody_listens_is_told_without_the_password(tmp_path):
@@ -150,6 +172,9 @@ def test_a_nats_that_is_too_old_is_told(nats, stream, tmp_path, monkeypatch):
 def test_more_replicas_than_servers_are_told(nats, stream, tmp_path):
     said = refused(f"{nats.url}/{stream}", tmp_path, replicas=3)
     assert said.startswith(f"JetStream refuses the stream {stream}: ")
+    assert said.endswith(
+        "each replica needs a server of its own in one cluster of NATS: --replicas"
+    )
 
 
 def test_another_ones_stream_is_told(nats, stream, tmp_path):
@@ -206,4 +231,23 @@ def test_replicas_may_be_asked_for_later(three, stream, tmp_path):
     for number in (1, 3):
         one = ClusterStore(three.url.split(","), tmp_path, name=stream, replicas=number)
         assert f"{number} replica" in one.about
+        assert ("--replicas 3" in one.warning) == (number == 1)
         one.close()
+
+
+def test_a_start_says_whether_the_log_is_new_and_that_an_older_chat_is_another(
+    nats, start, stream, tmp_path
+):
+    alone = start(data="moved")
+    alone.stop()
+    one = start("--cluster", f"{nats.url}/{stream}", data="moved")
+    told = f"data: stream {stream} of NATS, new, 1 replica; copy: {tmp_path / 'moved'}"
+    assert told in one.lines
+    assert f'data="{told.removeprefix("data: ")}"' in one.log()
+    hint = one.says("^hint: ").string
+    assert f"the chat in {tmp_path / 'moved' / 'chat.db'} is not that of the cluster" in hint
+    assert "chatd import --cluster" in hint
+    two = start("--cluster", f"{nats.url}/{stream}", data="other")
+    assert f"data: stream {stream} of NATS, 1 replica; copy: {tmp_path / 'other'}" in two.lines
+    two.says("^certificate: ")
+    assert not [line for line in two.lines if line.startswith(("hint: ", "warning: "))]

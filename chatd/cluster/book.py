@@ -68,7 +68,8 @@ class Book:
 
     place: int = 0  # of the newest record read
     ts: int = 0  # ... and when it was stored, in milliseconds since 1970
-    # Who had a session on the node that was buried last.
+    buried: Node | None = None  # the node that was buried last; None where there was none
+    # Who had a session on it.
     released: list[tuple[Account, Holder]] = field(default_factory=list)
     forgotten: int = 0  # messages up to there are gone
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -173,7 +174,7 @@ class Book:
 
     def _bury(self, origin: str) -> None:
         """What it held is free, and whatever else comes from it is late."""
-        self.nodes.pop(origin, None)
+        self.buried = self.nodes.pop(origin, None)
         self.released = []
         for number in self.held_by(origin):
             holder = self.holders.pop(number)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import ParseResult, urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -36,7 +36,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from chatd.cluster.records import FORMAT
+from chatd.cluster.records import FORMAT, signs, told_signs
 from chatd.wire.errors import StoreError
 
 # Version of the server. With 2.9.10 three replicas lose what they have stored: a leader that was
@@ -53,9 +53,15 @@ AWAY = 2.0  # seconds without a heartbeat of the consumer: it is made anew
 BROKEN = -2  # in place of a number: none comes behind it
 CATCHING_UP = 20.0  # seconds for a new leader
 AGAIN = 0.2  # seconds between two reports that something was refused
+MANY = 3  # replicas: one of their machines may be lost
 LOG = f"chatd, format {FORMAT}"  # what the description of a stream begins with
 FILLING = f"chatd, import of format {FORMAT}"  # ... while it has a part of one
 NO_REPLICAS = (10074, 10005)  # error codes: one server alone, or fewer than are asked for
+FEW_SERVERS = "; each replica needs a server of its own in one cluster of NATS: --replicas"
+NO_TLS = "it does not speak TLS; nothing was sent there"
+NO_USER = "it wants a user and a password: nats://USER:PASSWORD@HOST:PORT"
+WRONG_USER = "it does not let in this user with this password"
+NO_TRUST = "its certificate is not trusted: {}; SSL_CERT_FILE=FILE names a CA of your own"
 
 
 class Letter(NamedTuple):
@@ -106,7 +112,37 @@ class Log(NamedTuple):
 
     epoch: str
     replicas: int
+    new: bool  # made just now
+    may_have_more: bool  # replicas: NATS is a cluster, and they are fewer than three
     forgotten: bytes | None  # the last record about what is no longer kept
+
+
+class _Client(Client):
+    """As it is, but `tls://` is TLS: nats-py leaves that to what the server says."""
+
+    refusing = ""  # why a server would hang up on us
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self._current_server is not None:
+            self._check(info, self._current_server.uri)  # before anything is sent
+        await super()._process_info(info, initial_connection)
+
+    def _check(self, info: dict[str, Any], url: ParseResult) -> None:
+        if url.scheme == "tls":
+            info["tls_required"] = info.get("tls_required") or info.get("tls_available")
+            if not info["tls_required"]:
+                raise nats.errors.Error(NO_TLS)
+        wrong = WRONG_USER if url.username else NO_USER
+        self.refusing = wrong if info.get("auth_required") else ""
+
+    def why(self, error: Exception) -> str:
+        """What is wrong with a connection, for the operator."""
+        if hasattr(error, "verify_message"):  # of OpenSSL, about a certificate
+            return NO_TRUST.format(error.verify_message)
+        shut = isinstance(error, ConnectionError) or "authorization" in str(error).lower()
+        if shut and self.refusing:
+            return self.refusing
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class Link:
@@ -123,7 +159,8 @@ class Link:
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="nats", daemon=True)
-        self._watched: dict[str, float] = {}  # nodes to when they were heard of
+        self._watched: dict[str, float] = {}  # nodes, and since when
+        self._signs: dict[str, float] = {}  # ... and when they have shown life, here or elsewhere
         self._place = 0  # of the newest record that has come
         self._newest = 0  # its number within the consumer
         self._heard = 0.0  # of the consumer
@@ -136,6 +173,7 @@ class Link:
         self._making: asyncio.Task[None] | None = None  # a consumer
         self._wrong = ""  # the last error of the connection
         self._epoch = ""
+        self._made = False  # the stream, by us
         self._thread.start()
 
     def _run(self) -> None:
@@ -257,16 +295,30 @@ class Link:
     def _watch(self, origins: frozenset[str]) -> None:
         now = self._loop.time()
         self._watched = {one: self._watched.get(one, now) for one in origins}
+        self._signs = {one: at for one, at in self._signs.items() if one in origins}
 
     async def _beaten(self, message: Msg) -> None:
         """A sign of life; our own shows that we could hear the others, too."""
         now, origin = self._loop.time(), message.subject.rpartition(".")[2]
-        if origin in self._watched:
-            self._watched[origin] = now
-        elif origin == self.origin:
+        self._note_sign(origin, now)
+        if origin == self.origin:
             if now - self._echo > ECHO:
                 self._connected = now
             self._echo = now
+        self._learn(message.data)
+
+    def _learn(self, data: bytes) -> None:
+        """Whom the others have heard of, and how long ago: not everybody hears everybody."""
+        for origin, seconds in told_signs(data).items():
+            self._note_sign(origin, self._loop.time() - max(seconds, 0.0))
+
+    def _note_sign(self, origin: str, at: float) -> None:
+        if origin in self._watched:
+            self._signs[origin] = max(at, self._signs.get(origin, at))
+
+    def _is_silent(self, origin: str, now: float) -> bool:
+        since = max(self._connected, self._watched[origin], self._signs.get(origin, 0.0))
+        return now - since > LEASE
 
     @property
     def _trouble(self) -> str:
@@ -287,9 +339,10 @@ class Link:
         if not self._client.is_connected:
             self._connected = now
             return
-        await self._client.publish(f"{self._beats}.{self.origin}")
-        for origin, heard in self._watched.items():
-            if not self._trouble and now - max(heard, self._connected) > LEASE:
+        told = {origin: now - at for origin, at in self._signs.items()}
+        await self._client.publish(f"{self._beats}.{self.origin}", signs(told))
+        for origin in self._watched:
+            if not self._trouble and self._is_silent(origin, now):
                 self._tell(Silent(origin))
         if now - self._heard > AWAY:
             self._read_on()
@@ -298,14 +351,16 @@ class Link:
 
     async def _open(self, replicas: int) -> Log:
         self._queue: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
-        self._client = await self._connect()
+        self._client: Client = await self._connect()
         self._beats = f"chatd_beat.{self._name}"
         info = await self._asked(partial(self._prepare, replicas))
         self._epoch = _epoch(info, self._name, self._kind)
         self._answers = self._client.new_inbox()
         await self._client.subscribe(self._answers, cb=self._answered)
         await self._client.subscribe(f"{self._beats}.*", cb=self._beaten)
-        log = Log(self._epoch, info.config.num_replicas or 1, await self._asked(self._forgotten))
+        number, forgotten = info.config.num_replicas or 1, await self._asked(self._forgotten)
+        more = bool(info.cluster and info.cluster.name) and number < MANY
+        log = Log(self._epoch, number, self._made, more, forgotten)
         await self._asked(self._consume)
         self._connected = self._echo = self._loop.time()
         self._tasks = [self._loop.create_task(one) for one in (self._work(), self._tick())]
@@ -313,21 +368,26 @@ class Link:
 
     async def _connect(self) -> Client:
         where = ", ".join(map(_harmless, self._servers))
+        client = _Client()
+
+        async def failed(error: Exception) -> None:
+            self._wrong = client.why(error)
+
         try:
-            connecting = nats.connect(
+            connecting = client.connect(
                 self._servers,
                 name=f"chatd {self.origin}",
-                error_cb=self._failed,
+                error_cb=failed,
                 disconnected_cb=self._gone,
                 reconnected_cb=self._back,
-                reconnect_time_wait=TICK / 4,
+                reconnect_time_wait=TICK / 4,  # type: ignore[arg-type]
                 max_reconnect_attempts=-1,
                 ping_interval=2,
                 max_outstanding_pings=2,
                 dont_randomize=True,  # the first that is named is on the own machine
                 pending_size=0,
             )
-            client = await asyncio.wait_for(connecting, CONNECTING)
+            await asyncio.wait_for(connecting, CONNECTING)
         except (AuthorizationError, OSError, TimeoutError, ValueError, nats.errors.Error) as error:
             why = self._wrong or str(error) or "no answer"
             raise StoreError(f"cannot reach NATS at {where}: {why}") from None
@@ -341,9 +401,6 @@ class Link:
                 " may lose what they have stored"
             )
         return client
-
-    async def _failed(self, error: Exception) -> None:
-        self._wrong = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
     async def _gone(self) -> None:
         self._wrong = self._wrong or "the connection is lost"
@@ -379,7 +436,10 @@ class Link:
                 raise StoreError("NATS runs without JetStream: nats-server -js") from None
             raise StoreError(f"JetStream has no quorum: {_text(error)}") from None
         except APIError as error:
-            raise StoreError(f"JetStream refuses the stream {self._name}: {_text(error)}") from None
+            few = FEW_SERVERS if error.err_code in NO_REPLICAS else ""
+            raise StoreError(
+                f"JetStream refuses the stream {self._name}: {_text(error)}{few}"
+            ) from None
         except (TimeoutError, nats.errors.Error):
             raise StoreError("JetStream does not answer: is there a quorum of its nodes?") from None
 
@@ -419,14 +479,14 @@ class Link:
         if _described(info)[0] != FILLING:
             raise StoreError(
                 f"there is a stream {self._name} already: import into one of its own,"
-                f" nats://HOST:PORT/NAME, or delete it (nats stream rm {self._name})"
+                " nats://HOST:PORT/NAME"
             )
         await self._stream.delete_stream(self._name)
         return None
 
     async def _make(self, replicas: int) -> StreamInfo:
         epoch = secrets.token_hex(4)
-        for number in [replicas] if replicas else [3, 1]:
+        for number in [replicas] if replicas else [MANY, 1]:
             config = StreamConfig(
                 name=self._name,
                 description=f"{self._kind}, epoch {epoch}",
@@ -436,7 +496,9 @@ class Link:
                 num_replicas=number,
             )
             try:
-                return await self._stream.add_stream(config)
+                info = await self._stream.add_stream(config)
+                self._made = True
+                return info
             except APIError as error:
                 if error.err_code == 10058 and self._kind == LOG:
                     # Another node was faster, with an epoch of its own.
@@ -572,7 +634,7 @@ def _epoch(info: StreamInfo, name: str, wanted: str) -> str:
     if kind == FILLING and wanted == LOG:
         raise StoreError(
             f"the stream {name} of NATS has a part of an import that is not finished: wait for it,"
-            f" run chatd import again, or delete the stream (nats stream rm {name})"
+            " run chatd import again, or name another stream: nats://HOST:PORT/NAME"
         )
     if kind != wanted or not epoch:
         raise StoreError(

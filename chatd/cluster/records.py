@@ -133,3 +133,15 @@ def tail(record: Record) -> str:
     if record.is_message:
         return "message"
     return "event" if isinstance(record.what, Said) else type(record.what).__name__.lower()
+
+
+signs = msgspec.json.Encoder().encode
+_signs = msgspec.json.Decoder(dict[str, float]).decode
+
+
+def told_signs(data: bytes) -> dict[str, float]:
+    """What a sign of life says: nodes to the seconds since somebody has heard of each."""
+    try:
+        return _signs(data)
+    except msgspec.MsgspecError:  # anybody can send these
+        return {}

@@ -82,6 +82,7 @@ NODE = "node"  # in the data folder: the name of this node
 AT_ONCE = 2000  # records applied in one turn: about 50 ms
 BOUND = 10_000  # records that have not come back: about two seconds of what one node can send
 BYTES = 32 * 1024 * 1024  # ... of so many bytes
+IDLE = 3  # seconds in which nothing came: whether the stream takes anything is asked
 STUCK = 2  # seconds without a record coming back: they are sent again
 SILENT = 4  # ... then something is wrong
 HOPELESS = 20  # ... and whoever waits for a fence is answered without one: it shows that we live
@@ -91,6 +92,12 @@ ENDING = 2  # ... at the end
 # the others: whether a node is dead depends on all that it has published, also on a fence.
 KEPT = 60
 NO_ECHO = "NATS does not bring back what is published: has it a quorum?"
+TAKEN = "taken for dead by the others: {} had not heard of this node for a while"
+COPIED = (
+    "another node was started with a copy of this folder, at {}: this one goes on as a new node;"
+    f" copy no file {NODE} to another machine"
+)
+FEW = "the log has {}: where NATS has three servers, --replicas 3 keeps it safe when one is lost"
 GONE = "the stream"  # the beginning of a trouble that has no end
 NUMBERS = 24  # bits: accounts and groups that one node can make in one life
 
@@ -130,8 +137,12 @@ class ClusterStore:
         self._useless: deque[list[int]] = deque([] for _ in range(KEPT))
         self._overtaken = Overtaken()
         self._ticks = 0
+        self._idle = 0  # ticks since anything has come
+        self._unwell = -LEASE - 1.0  # the last tick at which nothing came back
+        self._suspects: dict[str, int] = {}  # silent nodes, and the number of a fence
         self._shown = False  # whether somebody is told what others do
         self.commits = 0
+        self.warning = ""
         self.origin = secrets.token_hex(4)
         self._link = Link(servers, name, self.origin, filling=filling)
         self._copy: SqliteStore | None = None
@@ -141,7 +152,9 @@ class ClusterStore:
             self.epoch = log.epoch
             if log.forgotten is not None:
                 self._book.forgotten = decode(log.forgotten).what.upto  # type: ignore[union-attr]
-            self.about = f"data: stream {name} of NATS, {_number(log.replicas)}; copy: {folder}"
+            kind = f"{'new, ' if log.new else ''}{_number(log.replicas)}"
+            self.about = f"data: stream {name} of NATS, {kind}; copy: {folder}"
+            self.warning = FEW.format(_number(log.replicas)) if log.may_have_more else ""
             self._lock, self._copy = _empty_copy(folder, self.epoch)
             self._begin()
         except BaseException:
@@ -158,15 +171,19 @@ class ClusterStore:
 
     def _begin(self) -> None:
         """Come, and read everything up to there. Raises `StoreError`."""
-        self._arrive()
-        self._send()
-        while self._others.waiting:
-            self.wait()
+        self._arrive(self._heir_of())
+        self._wait_for_others()
         self._check_others()
+        self._wait_for_others()
         self._shown = True
         self._done.clear()
-        self._watch()
+        fellows = [one.where for origin, one in self._book.nodes.items() if origin != self.origin]
+        self._watch(f"here, with {', '.join(fellows)}" if fellows else "")
         self.copy.note("epoch", self.epoch)
+
+    def _wait_for_others(self) -> None:
+        while self._others.waiting:
+            self.wait()
 
     def wait(self) -> None:
         """Take in what comes next, where there is no loop that does, and the end of any trouble.
@@ -178,6 +195,7 @@ class ClusterStore:
             seconds = max(self._stuck, self._ticks - began)
             if seconds > STARTING or self._trouble.startswith(GONE):
                 raise StoreError(self._trouble or "NATS does not bring back what is published")
+            self._send()
             self._link.wait()
             self.take_in()
             if not self._trouble:
@@ -331,6 +349,9 @@ class ClusterStore:
         for item in items:
             ITEMS[type(item)](self, item)
         if any(isinstance(item, Arrived) for item in items):
+            if self._idle >= STUCK:  # the stream takes something again: ours was lost
+                self._send_again()
+            self._idle = 0
             self._keep_copy()
 
     def _keep_copy(self) -> None:
@@ -361,8 +382,14 @@ class ClusterStore:
         if record.origin == self.origin and ruling is Ruling.EARLY and not self._sent_again:
             self._send_again()
         if own:
-            answer = Outrun if ruling is Ruling.OUTRUN else Stored
-            self._done += [answer(ticket) for ticket in own.tickets]
+            self._not_true(own, ruling)
+
+    def _not_true(self, own: Waiting, ruling: Ruling) -> None:
+        if self.origin not in self._book.nodes:  # that we have come was lost, and is said again
+            self._lost(own)
+            return
+        over = isinstance(own.record.what, Leaving) and ruling is Ruling.LATE
+        self._done += [(Stored if over else Outrun)(ticket) for ticket in own.tickets]
 
     def _settle(self, record: Record) -> Waiting | None:
         """What was waited for is back; what was published before it and is not, is lost."""
@@ -390,6 +417,7 @@ class ClusterStore:
         if own is not None:
             self._stuck, self._sent_again, self._refused = 0, False, ""
             self._size -= len(own.letter.data)
+            self._say("")
 
     def _lost(self, one: Waiting) -> None:
         """Later ones have come back: say it anew, or decide it anew."""
@@ -481,6 +509,7 @@ class ClusterStore:
             self._answer_fence(own)
 
     def _answer_fence(self, own: Waiting) -> None:
+        self._judge(own.record.n)
         first = self._messages.waiting[0] if self._messages.waiting else own
         if first.serial < own.serial:  # what stands before it was lost, and comes behind it
             self._send_again()
@@ -502,16 +531,26 @@ class ClusterStore:
 
     def apply_arrive(self, place: int, record: Record, own: Waiting | None) -> None:
         """One more node, perhaps in the place of another."""
+        assert isinstance(record.what, Arrive)
         self._release()
-        self._watch()
+        if record.what.heir_of == self.origin:
+            self._live_again(COPIED.format(record.what.where))
+        if record.origin == self.origin:
+            self._tell(Trouble(self._trouble))
+        self._watch(_coming(record.what.where, self._book.buried))
 
     def apply_dead(self, place: int, record: Record, own: Waiting | None) -> None:
         """One node less, and nobody has a session there."""
         assert isinstance(record.what, Dead)
         self._release()
-        if record.what.node == self.origin and self._shown:
-            self._live_again()
-        self._watch()
+        judge, buried = self._book.nodes.get(record.origin), self._book.buried
+        assert buried is not None  # else that was not true
+        if judge is None:
+            self._watch(f"{buried.where} has gone")
+            return
+        if record.what.node == self.origin:
+            self._live_again(TAKEN.format(judge.where))
+        self._watch(f"{buried.where} was silent for {LEASE:g} s: {judge.where} takes it for dead")
 
     def _release(self) -> None:
         for account, holder in self._book.released:
@@ -519,28 +558,46 @@ class ClusterStore:
             if holder.origin != self.origin:
                 self._tell(Went(account, "lost", not holder.plain))
 
-    def _watch(self) -> None:
+    def _watch(self, about: str) -> None:
         others = [one for one in self._book.nodes if one != self.origin]
         self._link.watch(others)
-        self._tell(Fellows(len(others)))
+        self._tell(Fellows(len(others), about))
 
-    def _live_again(self) -> None:
-        """The others have taken us for dead: nothing of what has not come back will be true."""
+    def _live_again(self, why: str) -> None:
+        """To the others we are no more: nothing of what has not come back will be true."""
         lost = [*self._others.waiting, *self._messages.waiting]
-        self._done.append(Expelled())
+        self._done.append(Expelled(why))
         for one in lost:
-            self._done += [_in_vain(one, ticket) for ticket in one.tickets]
+            self._done += [_in_vain(one, ticket, why) for ticket in one.tickets]
         self._messages, self._others, self._size = Outbox(), Outbox(), 0
+        self._fresh.clear()
+        self._suspects.clear()
         self.origin = secrets.token_hex(4)
         self._link.live_as(self.origin)
-        self._arrive()
+        with contextlib.suppress(OSError):  # whoever starts here next waits for a lease
+            self._sign()
+        # Nobody's heir: where two have one folder, each would bury the other for ever.
+        self._arrive("")
 
-    def _arrive(self) -> None:
+    def _arrive(self, heir_of: str) -> None:
         """Say who we are, and whom nobody needs to wait for: who was here before."""
+        self._publish(Arrive(self._settings, self._where, heir_of), Touch(), [])
+
+    def _heir_of(self) -> str:
+        """Who was in this folder before; from now on we are. Raises `StoreError`."""
         path = self._folder / NODE
-        before = path.read_text("ascii", "replace") if path.exists() else ""
+        try:
+            before = path.read_text("ascii", "replace") if path.exists() else ""
+            self._sign()
+        except OSError as error:
+            raise StoreError(f"cannot use {path}: {error.strerror}") from error
+        return before
+
+    def _sign(self) -> None:
+        path = self._folder / NODE
+        path.touch(0o600)
+        path.chmod(0o600)
         path.write_text(self.origin, "ascii")
-        self._publish(Arrive(self._settings, self._where, before), Touch(), [])
 
     # --- what else the link says ----------------------------------------------------------------
 
@@ -554,16 +611,32 @@ class ClusterStore:
         self._send_again()
 
     def silent(self, item: Silent) -> None:
+        """A node may be dead, or we are cut off: a fence that comes back shows that we are not."""
+        known = item.origin in self._book.nodes and item.origin != self.origin
+        if known and item.origin not in self._suspects and self._may_judge():
+            self._publish(Fencing(), Touch(), [])
+            self._suspects[item.origin] = self._others.newest
+
+    def _judge(self, fence: int) -> None:
         """Said once, and not again if it is lost: it is only true if nothing came meanwhile."""
-        if item.origin in self._book.nodes and item.origin != self.origin:
-            self._send()
-            self._link.publish([self._written(self._others, Dead(item.origin))[1]])
+        suspects = [one for one, number in self._suspects.items() if number <= fence]
+        for one in suspects:
+            del self._suspects[one]
+            if one in self._book.nodes and self._may_judge():
+                self._send()
+                self._link.publish([self._written(self._others, Dead(one))[1]])
+
+    def _may_judge(self) -> bool:
+        """Not who was cut off just now: the signs of life of the others are still on their way."""
+        return self._ticks - self._unwell > LEASE
 
     def ticked(self, item: Tick) -> None:
         """A second is over."""
         self._ticks += 1
+        self._ask_the_stream()
         waiting = bool(self._messages.waiting or self._others.waiting)
         self._stuck = self._stuck + 1 if waiting or item.trouble else 0
+        self._unwell = self._ticks if self._stuck >= STUCK else self._unwell
         if waiting and self._stuck % STUCK == 0:
             self._send_again()
         self._useless.append([])
@@ -571,13 +644,23 @@ class ClusterStore:
         trouble = item.trouble if item.last_words or self._stuck > STUCK else ""
         if not trouble and waiting and self._stuck >= SILENT:
             trouble = self._refused or NO_ECHO
-        if bool(trouble) != bool(self._trouble) and not self._trouble.startswith(GONE):
-            self._trouble = trouble
-            self._tell(Trouble(trouble))
+        self._say(trouble)
         if self._trouble:
             self._give_up(Touch)  # that is the answer to it
         if self._stuck >= HOPELESS:
             self._give_up(Fence)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble and not self._trouble.startswith(GONE):
+            self._trouble = trouble
+            self._tell(Trouble(trouble))
+
+    def _ask_the_stream(self) -> None:
+        """Whether it takes anything is seen only where something is said: if nobody does, by us."""
+        self._idle += 1
+        asked = self._messages.waiting or self._others.waiting
+        if self._shown and not asked and (self._idle >= IDLE or self._trouble):
+            self._publish(Fencing(), Touch(), [])
 
     def _give_up(self, kind: type[Operation]) -> None:
         for one in self._others.waiting:
@@ -653,12 +736,20 @@ class ClusterStore:
             self.copy.note("copy", WHOLE)
 
 
-def _in_vain(one: Waiting, ticket: int) -> Outrun | Failed:
+def _in_vain(one: Waiting, ticket: int, why: str) -> Outrun | Failed:
     """The answer to what a node that is no more has asked for: a log-in may try again."""
     if isinstance(one.operation, Enter):
         return Outrun(ticket)
-    why = f"this node was silent for {LEASE:g} s, and was taken for dead"
     return Failed(ticket, ErrorCode.STORAGE_FULL, why)
+
+
+def _coming(where: str, buried: Node | None) -> str:
+    """What is told of a node that has come, perhaps in the place of another."""
+    if buried is None:
+        return f"{where} has come"
+    if buried.where == where:
+        return f"{where} has come again"
+    return f"{where} has come with the folder of {buried.where}, which is taken for gone"
 
 
 def _number(replicas: int) -> str:

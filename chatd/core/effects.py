@@ -333,13 +333,16 @@ class Forgot(Struct, frozen=True, gc=False):
 
 
 class Fellows(Struct, frozen=True, gc=False):
-    """So many other daemons use the log now."""
+    """So many other daemons use the log now; `about` is what has changed, for the operator."""
 
     number: int
+    about: str = ""
 
 
 class Expelled(Struct, frozen=True, gc=False):
-    """The others have taken this daemon for dead: nobody has a session here any more."""
+    """To the others this daemon is no more, and why: nobody has a session here any more."""
+
+    why: str
 
 
 class Trouble(Struct, frozen=True, gc=False):

@@ -230,19 +230,24 @@ def _forgot(hub: Hub, news: Forgot) -> list[Effect]:
 
 def _fellows(hub: Hub, news: Fellows) -> list[Effect]:
     hub.fellows = news.number
-    return []
+    if not news.about:
+        return []
+    return [Happened("cluster", {"nodes": news.number + 1, "text": news.about})]
 
 
-def _expelled(hub: Hub, _: Expelled) -> list[Effect]:
-    """The others have taken us for dead, and whoever was here may be there by now."""
-    effects: list[Effect] = [Happened("cluster", {"reason": "taken for dead by the others"})]
+def _expelled(hub: Hub, news: Expelled) -> list[Effect]:
+    """To the others we are no more, and whoever was here may be there by now."""
+    hub.trouble = news.why  # until the store has a place among them again
+    effects: list[Effect] = [Happened("cluster", {"reason": news.why})]
     for session in list(hub.online.values()):
         effects += [Send([session.conn], MOVE_ON), *hub.drop(session, "expelled")]
     return effects
 
 
 def _in_trouble(hub: Hub, news: Trouble) -> list[Effect]:
-    hub.trouble = news.why
+    before, hub.trouble = hub.trouble, news.why
+    if bool(before) == bool(news.why):
+        return []
     text = IN_TROUBLE if news.why else OUT_OF_TROUBLE
     about = {"reason": news.why or "it works again"}
     return [Happened("cluster", about), *hub.notify("announce", "", text=text)]

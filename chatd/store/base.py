@@ -16,6 +16,7 @@ class Store(Protocol):
     """
 
     about: str  # where everything is, for the operator; "" where that is the data folder
+    warning: str  # what should be changed there; "" for nothing
     epoch: str
     commits: int  # transactions that became durable, since the start
 

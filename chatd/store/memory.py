@@ -42,7 +42,7 @@ Interval = tuple[int, int, int | None]  # account, since, until
 class MemoryStore:
     """Keeps the promise of `chatd.store.base.Store` for as long as the process lives."""
 
-    about = ""
+    about = warning = ""
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)

@@ -97,7 +97,7 @@ class SqliteStore:
     of something else, and waits for no disk; it has no epoch before it is told.
     """
 
-    about = ""
+    about = warning = ""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self.path = folder / FILE

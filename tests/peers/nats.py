@@ -35,18 +35,21 @@ class Nats:
         host: str = "127.0.0.1",
         before=(),
         sync="2m",
+        settings="",
     ):
         """`before` stands in front of its command: what brings it into the network of `host`.
 
-        `sync` is how often it syncs its files: `always` is before it answers.
+        `sync` is how often it syncs its files: `always` is before it answers; `settings` are more
+        lines of its configuration.
         """
         if PROGRAM is None:
             pytest.skip("nats-server is not installed: make .venv/dev.stamp")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        settings = folder / "nats.conf"
-        settings.write_text(f'jetstream {{ store_dir: "{folder}", sync_interval: "{sync}" }}')
-        self._words = [*words, *(["-c", str(settings)] if jetstream else [])]
+        config = folder / "nats.conf"
+        store = f'jetstream {{ store_dir: "{folder}", sync_interval: "{sync}" }}'
+        config.write_text(f"{store}\n{settings}")
+        self._words = [*words, *(["-c", str(config)] if jetstream else [])]
         self.host, self._before = host, before
         self.port = 0
         self.process: subprocess.Popen | None = None
