@@ -422,6 +422,8 @@ class Daemon:
         completions = self._store.completions()
         if self._store.commits != before:
             self._commits.observe(self.loop.clock() - began)
+        while self._store.took:
+            self._commits.observe(self._store.took.pop())
         now = self._now()
         for done in completions:
             if self._storage_failed or type(done) is Failed:

@@ -1,5 +1,6 @@
 """Several daemons that share one log: what one of them is told holds on all of them."""
 
+import re
 import signal
 
 import pytest
@@ -301,6 +302,29 @@ def ready(node) -> tuple[int, str]:
         wire.raw(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         head, _, body = b"".join(iter(lambda: wire.sock.recv(4096), b"")).partition(b"\r\n\r\n")
     return int(head.split()[1]), body.decode().strip()
+
+
+def test_the_metrics_of_a_node_tell_how_many_there_are_and_how_long_nats_takes(nodes):
+    one, two = nodes(2)
+    both(one, two)
+    with one.wire() as wire:
+        wire.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        page = b"".join(iter(lambda: wire.sock.recv(65536), b"")).decode()
+    assert "\nchatd_nodes 2.0\n" in page
+    (counted,) = re.findall(r"^chatd_store_commit_duration_seconds_count (\d+)", page, re.M)
+    assert int(counted) > 0
+    assert re.search(r'event=cluster nodes=2 text=".*:\d+ has come"', one.log())
+
+
+def test_probes_while_nats_is_gone_leave_no_refusal_behind(start, own_nats, tmp_path):
+    (tmp_path / "limits").write_text("hello = 1\n")
+    node = start("--cluster", own_nats.url, "--limits", tmp_path / "limits")
+    own_nats.freeze()
+    ready(node)
+    silent = node.wire()  # has come later than the probe, and says nothing
+    assert silent.rest()[-1]["error"] == 112
+    assert node.log().count("code=112") == 1
+    own_nats.thaw()
 
 
 GONE = {

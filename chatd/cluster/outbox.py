@@ -22,6 +22,7 @@ class Waiting(NamedTuple):
     letter: Letter
     tickets: list[int]
     operation: Operation
+    published: float = 0.0  # monotonic time
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain, count
@@ -142,6 +143,8 @@ class ClusterStore:
         self._suspects: dict[str, int] = {}  # silent nodes, and the number of a fence
         self._shown = False  # whether somebody is told what others do
         self.commits = 0
+        self.took: list[float] = []
+        self._newest_back: Waiting | None = None  # of those that came with the last records
         self.warning = ""
         self.origin = secrets.token_hex(4)
         self._link = Link(servers, name, self.origin, filling=filling)
@@ -312,7 +315,8 @@ class ClusterStore:
         alone = isinstance(what, Said) and not what.append.changes
         box = self._messages if alone else self._others
         record, letter = self._written(box, what)
-        box.waiting.append(Waiting(next(self._serials), record, letter, tickets, operation))
+        serial, now = next(self._serials), time.monotonic()
+        box.waiting.append(Waiting(serial, record, letter, tickets, operation, now))
         self._fresh.append(letter)
         self._size += len(letter.data)
 
@@ -360,6 +364,9 @@ class ClusterStore:
             if isinstance(done, Failed):
                 raise StoreError(f"the copy {self.copy.path} cannot be written: {done.why}")
         self.commits += 1
+        if self._newest_back is not None:
+            self.took.append(time.monotonic() - self._newest_back.published)
+            self._newest_back = None
 
     def arrived(self, item: Arrived) -> None:
         """A record of the stream."""
@@ -417,7 +424,7 @@ class ClusterStore:
         if own is not None:
             self._stuck, self._sent_again, self._refused = 0, False, ""
             self._size -= len(own.letter.data)
-            self._say("")
+            self._newest_back = own
 
     def _lost(self, one: Waiting) -> None:
         """Later ones have come back: say it anew, or decide it anew."""

@@ -19,6 +19,7 @@ class Store(Protocol):
     warning: str  # what should be changed there; "" for nothing
     epoch: str
     commits: int  # transactions that became durable, since the start
+    took: list[float]  # seconds, of those that `completions` did not wait for; to be taken out
 
     def submit(self, ticket: int, operation: Operation) -> None:
         """Take an operation. Never blocks, and never raises for a full disk."""

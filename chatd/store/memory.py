@@ -54,6 +54,7 @@ class MemoryStore:
         self._cursors: dict[tuple[int, int], Cursor] = {}
         self._done: list[Completion] = []
         self.commits = 0
+        self.took: list[float] = []
         self._gone = 0  # entries at the beginning that are forgotten
 
     def submit(self, ticket: int, operation: Operation) -> None:

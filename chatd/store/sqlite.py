@@ -119,6 +119,7 @@ class SqliteStore:
                 raise StoreError(f"cannot use {self.path}: {error}") from error
             undo.pop_all()
         self.commits = 0
+        self.took: list[float] = []
         self._answers: list[Completion] = []
         self._found: dict[int, Find] = {}  # what was read in the open transaction
         self._open = False
