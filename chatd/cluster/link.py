@@ -187,6 +187,10 @@ class Link:
         """Readable when there is something to take."""
         return self._readable
 
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._loop.time()
+
     def open(self, replicas: int) -> Log:
         """Connect, find or make the stream, and begin to read it; `replicas` 0: three if possible.
 

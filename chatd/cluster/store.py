@@ -11,7 +11,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain, count
@@ -315,7 +314,7 @@ class ClusterStore:
         alone = isinstance(what, Said) and not what.append.changes
         box = self._messages if alone else self._others
         record, letter = self._written(box, what)
-        serial, now = next(self._serials), time.monotonic()
+        serial, now = next(self._serials), self._link.now()
         box.waiting.append(Waiting(serial, record, letter, tickets, operation, now))
         self._fresh.append(letter)
         self._size += len(letter.data)
@@ -365,7 +364,7 @@ class ClusterStore:
                 raise StoreError(f"the copy {self.copy.path} cannot be written: {done.why}")
         self.commits += 1
         if self._newest_back is not None:
-            self.took.append(time.monotonic() - self._newest_back.published)
+            self.took.append(self._link.now() - self._newest_back.published)
             self._newest_back = None
 
     def arrived(self, item: Arrived) -> None:
