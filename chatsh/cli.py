@@ -7,13 +7,14 @@ and a script waits for no library of the shell.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from chatd import __version__
@@ -38,6 +39,7 @@ from chatsh.lines import Lines, silence
 from chatsh.link import TIMEOUT, Address, Link, LinkError, LoginRefusedError, UnknownHostError
 from chatsh.settings import SettingsError, load
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 LONGEST = 7 * 86_400  # seconds of a timeout
 FORMS = """\
@@ -185,8 +187,8 @@ def _check_options(arguments: argparse.Namespace) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """What a script wants, without a question; the exit code."""
-    from chatsh import script
-
+    with _undisturbed():
+        from chatsh import script
     text = script.text_to_send(arguments.text) if arguments.to is not None else ""
     destination = without_questions(
         arguments.destination, arguments.settings.servers, os.environ.get(VARIABLE)
@@ -225,8 +227,8 @@ def _to_others(link: Link, arguments: argparse.Namespace) -> bool:
 
 
 def _converse_with_program(link: Link, *, reconnect: bool) -> int:
-    from chatsh.events import Events
-
+    with _undisturbed():
+        from chatsh.events import Events
     lines = Lines(sys.stdin.fileno())
     lines.wake_on_signals()
     return Events(link, lines, reconnect=reconnect).run()
@@ -324,8 +326,8 @@ def _typed_password(name: str | None, asker: Asker) -> str | None:
 
 def greet(link: Link, opened: Opened, asked_name: str | None) -> None:
     """Print what a newcomer sees before the first prompt."""
-    from chatsh import render
-
+    with _undisturbed():
+        from chatsh import render
     if opened.motd:
         print(harmless(opened.motd))
     if opened.gap:
@@ -364,16 +366,16 @@ def converse(link: Link, asker: Asker, arguments: argparse.Namespace) -> int:
     """The conversation on what is there, a terminal or pipes; the exit code."""
     settings, reconnect = arguments.settings, not arguments.no_reconnect
     if not (asker.terminal and sys.stdout.isatty()):
-        from chatsh.batch import Batch
-
+        with _undisturbed():
+            from chatsh.batch import Batch
         elsewhere = _to_others(link, arguments)
         return Batch(link, asker.lines, settings=settings, reconnect=elsewhere).run()
     if arguments.plain:
-        from chatsh.plain import Plain
-
+        with _undisturbed():
+            from chatsh.plain import Plain
         return Plain(link, asker.lines, settings=settings, reconnect=reconnect).run()
-    from chatsh import shell  # its libraries take a quarter of a second, needed only here
-
+    with _undisturbed():
+        from chatsh import shell  # its libraries take a quarter of a second, needed only here
     return shell.run(link, reconnect=reconnect, settings=settings)
 
 
@@ -386,6 +388,16 @@ def _open_standard_streams() -> None:
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put signals off: what they raise in the midst of an import may come out as another error."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(number: int, _: FrameType | None) -> None:
