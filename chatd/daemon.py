@@ -495,7 +495,7 @@ class Daemon:
                 self.loop,
                 Tally(
                     commits=self._commits,
-                    writable=not self._storage_failed,
+                    writable=not (self._storage_failed or self._hub.trouble),
                     no_place=self._no_place,
                     answers=self._pages.answers,
                     failed_handshakes=self._failed_handshakes,

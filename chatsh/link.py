@@ -836,7 +836,10 @@ class Keeper:
     def _attempt(self) -> bool | None:
         """Whether the link is open now, or never will be; None where it may be later."""
         try:
-            self.link.attempt(max(min(self._time_left(), TIMEOUT), 0.01))
+            # Where the others refuse at once, one that is silent must not have all of the time:
+            # they may let us in a second later.
+            share = TIMEOUT / len(self.link.addresses)
+            self.link.attempt(max(min(self._time_left(), TIMEOUT), 0.01), share)
         except UntrustedError as error:
             self._deliver(GaveUp(why=str(error)))
             return False

@@ -58,6 +58,7 @@ LOG = f"chatd, format {FORMAT}"  # what the description of a stream begins with
 FILLING = f"chatd, import of format {FORMAT}"  # ... while it has a part of one
 NO_REPLICAS = (10074, 10005)  # error codes: one server alone, or fewer than are asked for
 FEW_SERVERS = "; each replica needs a server of its own in one cluster of NATS: --replicas"
+NO_TAKER = "NATS answers {}: nobody takes what is published; has it a quorum?"
 NO_TLS = "it does not speak TLS; nothing was sent there"
 NO_USER = "it wants a user and a password: nats://USER:PASSWORD@HOST:PORT"
 WRONG_USER = "it does not let in this user with this password"
@@ -293,7 +294,7 @@ class Link:
             return
         if self._loop.time() - self._refused > AGAIN:
             self._refused = self._loop.time()
-            why = f"NATS answers {status}" if status else _why(message.data)
+            why = NO_TAKER.format(status) if status else _why(message.data)
             self._loop.call_later(AGAIN, self._tell, Again(why))
 
     def _watch(self, origins: frozenset[str]) -> None:
