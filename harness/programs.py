@@ -172,7 +172,8 @@ class Shell(Program):
         keys = next(
             (keys for question, keys in self.pages if asked.endswith(question.strip())), None
         )
-        again = not SEQUENCE.sub("", data.decode("latin-1"))  # only a colour was switched off
+        # Only a colour was switched off, or the line is about to be rubbed out.
+        again = not SEQUENCE.sub("", data.decode("latin-1")).strip("\r")
         if keys is not None and not (self._turned and again):
             self.note("fence", f"> presses {', '.join(keys)}: {asked}")
             self._raw(b"".join(KEYS[key] for key in keys))
